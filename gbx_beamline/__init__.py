@@ -1,0 +1,49 @@
+"""GBX: from coherent X-ray frames to grain-boundary physics.
+
+The names below are the public API. They load on first use, so that ``import gbx_beamline`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gbx_beamline.config import Config as Config
+    from gbx_beamline.config import load_config as load_config
+    from gbx_beamline.correlation import one_time as one_time
+    from gbx_beamline.correlation import two_time as two_time
+    from gbx_beamline.errors import GbxError as GbxError
+    from gbx_beamline.frames import Series as Series
+    from gbx_beamline.frames import open_series as open_series
+    from gbx_beamline.geometry import q_rois as q_rois
+    from gbx_beamline.non_equilibrium import nonequilibrium as nonequilibrium
+    from gbx_beamline.pipeline import analyze as analyze
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Config": "config",
+    "load_config": "config",
+    "one_time": "correlation",
+    "two_time": "correlation",
+    "GbxError": "errors",
+    "Series": "frames",
+    "open_series": "frames",
+    "q_rois": "geometry",
+    # The module is spelt apart: a submodule of the function's own name would shadow it on first import.
+    "nonequilibrium": "non_equilibrium",
+    "analyze": "pipeline",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
