@@ -57,7 +57,7 @@ class QRing(_Strict):
     q: tuple[float, float]
     """1/Angstrom."""
     azimuth: tuple[float, float] | None = None
-    """Degrees, anticlockwise from the direction of growing columns as seen from the sample; None = the whole ring."""
+    """Degrees, anticlockwise from the right as seen from the sample, flips undone; None = the whole ring."""
     symmetric: bool = False
     """True adds the sector opposite to ``azimuth``."""
 
@@ -175,16 +175,34 @@ class CatalogConfig(_Strict):
     api_key_env: str = "TILED_API_KEY"
 
 
+class DemoDynamics(_Strict):
+    """Relaxation at one temperature: field rate ``rate (q / q_reference)^2 (1 + t / age)^-ageing``."""
+
+    temperature_k: Annotated[float, Field(gt=0)]
+    rate_per_s: Annotated[float, Field(gt=0)]
+    """At ``q_reference`` and t = 0."""
+    ageing: float = 0.0
+    """0 is stationary."""
+
+
 class DemoConfig(_Strict):
     """The simulated experiment of ``gbx demo``."""
 
-    temperatures_k: tuple[Annotated[float, Field(gt=0)], ...] = (299.0, 371.0, 421.0, 471.0)
+    sample: str = "nanocrystalline-Si"
     frames: Annotated[int, Field(ge=2)] = 625
     shape: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] = (512, 512)
     frame_time_s: Annotated[float, Field(gt=0)] = 4.0
-    mean_counts: Annotated[float, Field(gt=0)] = 2.0
+    mean_counts: Annotated[float, Field(gt=0)] = 1.0
     coherence_modes: Annotated[int, Field(ge=1)] = 4
+    frames_per_file: Annotated[int, Field(ge=1)] = 100
     seed: int = 20261123
+    geometry: GeometryConfig = GeometryConfig()
+    """What the simulated detector writes into its files."""
+    q_reference: Annotated[float, Field(gt=0, lt=LARGEST_Q)] = 0.045
+    """1/Angstrom."""
+    age_s: Annotated[float, Field(gt=0)] = 300.0
+    dynamics: tuple[DemoDynamics, ...] = ()
+    """One run per entry, in this order."""
 
 
 class Config(_Strict):
@@ -196,11 +214,15 @@ class Config(_Strict):
     demo: DemoConfig = DemoConfig()
 
     def for_sample(self, sample: str | None) -> AnalysisConfig:
-        """The analysis settings of one sample."""
+        """The analysis settings of one sample: q-ROIs and mask replaced whole, geometry value by value."""
         override = self.samples.get(sample or "")
         if override is None:
             return self.analysis
-        return self.analysis.model_copy(update={k: v for k, v in override if v is not None})
+        update: dict[str, Any] = {k: v for k, v in override if v is not None}
+        if override.geometry is not None:
+            stated = override.geometry.model_dump(exclude_none=True)
+            update["geometry"] = self.analysis.geometry.model_copy(update=stated)
+        return self.analysis.model_copy(update=update)
 
 
 def load_config(path: Path | str) -> Config:

@@ -15,6 +15,7 @@
     │   ├── CatalogUnreachableError
     │   ├── AccessDeniedError
     │   ├── RunNotFoundError
+    │   ├── RunUnfinishedError
     │   └── SchemaError          a record written by another schema version
     ├── ServiceError             a process of ours that did not start or died
     └── DependencyError          an optional package is absent
@@ -95,6 +96,10 @@ class AccessDeniedError(CatalogError):
 
 class RunNotFoundError(CatalogError):
     """No run or record of this uid."""
+
+
+class RunUnfinishedError(CatalogError):
+    """The run has no stop document in the catalog yet."""
 
 
 class SchemaError(CatalogError):

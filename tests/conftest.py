@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,3 +25,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"measured data absent: {folder} (set GBX_SHARED_DATA)")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--allowed-skips", type=Path, help="fail when a test is skipped that this file does not name")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a run that skipped what it was not allowed to skip."""
+    allowed_file: Path | None = session.config.getoption("--allowed-skips")
+    if allowed_file is None or exitstatus != pytest.ExitCode.OK:
+        return
+    patterns = [line for line in allowed_file.read_text().splitlines() if line and not line.startswith("#")]
+    reporter: Any = session.config.pluginmanager.getplugin("terminalreporter")
+    skipped = {report.nodeid for report in reporter.stats.get("skipped", [])}
+    surplus = sorted(test for test in skipped if not any(fnmatch(test, pattern) for pattern in patterns))
+    if surplus:
+        reporter.write_line(f"skipped without leave ({allowed_file}): {', '.join(surplus)}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

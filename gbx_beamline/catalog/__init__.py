@@ -1,1 +1,16 @@
-"""TODO"""
+"""The catalog: records with their schema, written once and read by pointers. The only place that knows Tiled's keys."""
+
+from gbx_beamline.catalog.connect import Catalog, connect
+from gbx_beamline.catalog.publish import TiledSink
+from gbx_beamline.catalog.read import RecordSummary, find_record, find_records, find_terminal, load_record
+
+__all__ = [
+    "Catalog",
+    "RecordSummary",
+    "TiledSink",
+    "connect",
+    "find_record",
+    "find_records",
+    "find_terminal",
+    "load_record",
+]

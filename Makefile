@@ -1,0 +1,49 @@
+# Thin: the work is in the packages. `make demo` and `make test` need Python 3.11 and the package registries only.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# CHX runs Python 3.12: where an interpreter is found, the core's tests pass there too.
+PYTHON312 ?= $(shell for candidate in python3.12 "$$(pyenv prefix 3.12 2>/dev/null)/bin/python"; do \
+	"$$candidate" -c '' 2>/dev/null && { echo "$$candidate"; break; }; done)
+PYTEST_ARGS ?=
+
+.PHONY: setup demo test test-312 check bench clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/gbx demo
+
+test: setup
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory test-312
+
+ifeq ($(PYTHON312),)
+test-312:
+	@echo "no Python 3.12 here: the core's tests were run on 3.11 only"
+else
+test-312: .venv312/.installed
+	.venv312/bin/python -m pytest tests/unit tests/physics tests/reference tests/architecture
+
+.venv312/.installed: pyproject.toml constraints.txt
+	test -x .venv312/bin/python || $(PYTHON312) -m venv .venv312
+	.venv312/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+endif
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+bench: setup
+	$(BIN)/python benchmarks/chain.py
+
+clean:
+	rm -rf $(VENV) .venv312

@@ -1,0 +1,1 @@
+"""Prefect flows around the science of ``gbx_beamline``."""

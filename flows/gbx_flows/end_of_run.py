@@ -1,0 +1,132 @@
+"""What happens when a scan has ended: analyse it, publish the record, leave a report in Prefect.
+
+Follows NSLS-II's convention for end-of-run flows. The configuration file is named by ``GBX_CONFIG``, the catalog
+by its ``catalog.uri`` or by ``GBX_TILED_URI``. Flows pass uids and keys, never arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.blocks.system import Secret
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from gbx_beamline import assemble
+from gbx_beamline.errors import CatalogError, ConfigError, InputError, RunNotFoundError
+from gbx_flows.artifacts import report_markdown
+
+SECRET_BLOCK = "tiled-api-key"
+"""Prefect Secret that holds the catalog's key at a facility; the environment comes first."""
+
+
+def _catalog_trouble(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Only trouble with the catalog may pass by itself; everything else would fail the same way again."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, CatalogError) and not isinstance(error, RunNotFoundError)
+
+
+@task(
+    retries=4,
+    retry_delay_seconds=[2, 5, 15, 40],
+    retry_jitter_factor=0.5,
+    retry_condition_fn=_catalog_trouble,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def analyze_scan(uid: str, api_key: str | None = None, dry_run: bool = False) -> str:
+    """Analyse the run and publish its record, unless it is there already.
+
+    Returns:
+        Key of the record; empty for a dry run.
+    """
+    logger = get_run_logger()
+    config = assemble.configuration()
+    with assemble.open_catalog(config, api_key=api_key) as catalog:
+        done = assemble.analyze_run(catalog, uid, config, dry_run=dry_run)
+    if done.already_there:
+        logger.info("run %s was analysed with these settings before: record %s stands", uid, done.key)
+    else:
+        logger.info("run %s: %s", uid, done.key or "dry run, nothing published")
+    return done.key
+
+
+@task(
+    retries=2, retry_delay_seconds=5, retry_condition_fn=_catalog_trouble, cache_policy=NO_CACHE, persist_result=False
+)
+def publish_artifact(uid: str, key: str, api_key: str | None = None) -> None:
+    """A Markdown artifact with the table of results and a picture of the scan."""
+    from gbx_beamline.catalog import find_records, load_record
+
+    config = assemble.configuration()
+    with assemble.open_catalog(config, api_key=api_key) as catalog:
+        summaries = [record for record in find_records(catalog, run_uid=uid) if record.key == key]
+        outcome = load_record(catalog, key)
+    create_markdown_artifact(
+        markdown=report_markdown(outcome, summaries),
+        key=f"xpcs-{uid}",
+        description=f"XPCS analysis of run {uid[:8]}",
+    )
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def record_failure(uid: str, error: str, api_key: str | None = None) -> str:
+    """Leave a record of an error that nobody foresaw, so that no scan is without an answer."""
+    from gbx_beamline import pipeline
+    from gbx_beamline.catalog import TiledSink
+
+    config = assemble.configuration()
+    with assemble.open_catalog(config, api_key=api_key) as catalog:
+        start = catalog.run(uid).metadata["start"]
+        scan = pipeline.describe_start(start, source="catalog")
+        unforeseen = InputError(
+            f"the analysis broke down: {error}",
+            needed="an analysis that ends",
+            action="report it with this run's uid; the traceback is in the flow run's log",
+        )
+        return TiledSink(catalog).publish(pipeline.failure(scan, config.for_sample(scan.sample), unforeseen))
+
+
+def _api_key(given: str | None) -> str | None:
+    """The key that was given; else None when the environment has it; else the Prefect Secret, where there is one."""
+    if given or assemble.api_key_in_environment(assemble.configuration()):
+        return given
+    try:
+        secret = Secret[str].load(SECRET_BLOCK, _sync=True)  # pyright: ignore[reportCallIssue]
+    except ValueError:
+        return None
+    return secret.get()
+
+
+@flow(name="end-of-run", flow_run_name="end-of-run {stop_doc[run_start]}", persist_result=False)
+def end_of_run_workflow(stop_doc: Mapping[str, Any], api_key: str | None = None, dry_run: bool = False) -> str:
+    """Analyse the scan that has just ended.
+
+    Running it twice, or twice at once, leaves one result.
+
+    Args:
+        stop_doc: The run's stop document; only ``run_start`` is used.
+        api_key: Key of the catalog; else from the environment, else from the Prefect Secret ``tiled-api-key``.
+        dry_run: True computes and publishes nothing.
+
+    Returns:
+        Key of the record that readers see, a result or a reasoned failure; empty for a dry run.
+    """
+    uid = stop_doc["run_start"]
+    key = _api_key(api_key)
+    try:
+        record = analyze_scan(uid, key, dry_run)
+    except (CatalogError, ConfigError):
+        # Nothing can be recorded without a catalog or with settings that cannot be read.
+        raise
+    except Exception as error:
+        if not dry_run:
+            record_failure(uid, f"{type(error).__name__}: {error}", key)
+        raise
+    if record:
+        publish_artifact(uid, record, key)
+    return record

@@ -1,0 +1,1 @@
+"""Joins the edges into a running whole: the demonstration, and the check of an installation."""

@@ -1,0 +1,213 @@
+"""``gbx demo``: what this project is, in one command and on embedded services."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from gbx_beamline import assemble
+from gbx_beamline.catalog import Catalog, RecordSummary, connect, find_records, load_record
+from gbx_beamline.config import Config
+from gbx_beamline.errors import ConfigError, ServiceError
+from gbx_beamline.figures import save, scan_report, temperature_overview
+from gbx_beamline.figures.tables import as_table
+from gbx_beamline.records import ScanResult
+from gbx_bluesky.plans import temperature_series
+from gbx_bluesky.run_engine import make_run_engine
+from gbx_services.prefect_service import embedded_prefect
+from gbx_services.simulated_chx import SimulatedChx
+from gbx_services.trigger import EndOfRunTrigger
+
+CONFIG_NAME = "demo.yaml"
+RESULT_SECONDS = 300.0
+"""Longest wait for the last analysis after the last scan."""
+
+_POLL_SECONDS = 0.5
+
+
+def demo_configuration(path: Path | None = None) -> Config:
+    """The configuration of ``path``, else the one that comes with the package.
+
+    Raises:
+        ConfigError: it simulates nothing.
+    """
+    config = assemble.configuration(path or demo_config_file())
+    if not config.demo.dynamics:
+        raise ConfigError(
+            f"{path or demo_config_file()} has no demo.dynamics",
+            needed="at least one temperature to simulate",
+            action="copy the demo section of configs/demo.yaml",
+        )
+    return config
+
+
+def demo_config_file() -> Path:
+    """configs/demo.yaml of a checkout, or its copy in an installed package."""
+    installed = Path(__file__).with_name(CONFIG_NAME)
+    return installed if installed.exists() else Path(__file__).parents[2] / "configs" / CONFIG_NAME
+
+
+def run_demo(config: Config, console: Console, *, config_path: Path | None = None) -> None:
+    """Measure the simulated temperature series, have each scan analysed as it ends, show the results.
+
+    Args:
+        config: From ``demo_configuration``.
+        console: Where to talk.
+        config_path: File that the flow reads its settings from.
+
+    Raises:
+        ServiceError: a service did not start, or an analysis did not come.
+    """
+    directory = config.catalog.directory
+    console.print(
+        f"[bold]GBX demo[/]: {len(config.demo.dynamics)} simulated scans at CHX, "
+        f"{config.demo.frames} frames of {config.demo.shape[0]} x {config.demo.shape[1]} each, into {directory}/"
+    )
+    began = time.monotonic()
+    with _progress(console) as progress, assemble.embedded_server(config.catalog) as address:
+        bars = _Bars(progress, config)
+        catalog = connect(address.uri, address.api_key, raw=config.catalog.raw, processed=config.catalog.processed)
+        environment = {
+            assemble.URI_VARIABLE: address.uri,
+            config.catalog.api_key_env: address.api_key,
+            assemble.CONFIG_VARIABLE: str((config_path or demo_config_file()).resolve()),
+        }
+        with embedded_prefect(directory, environment) as prefect:
+
+            def when_ready() -> None:
+                prefect.wait()
+                bars.ready()
+
+            trigger = EndOfRunTrigger(prefect.url, when_ready)
+            uids = _measure(config, address, trigger, bars)
+            records = _await_records(catalog, uids, trigger, bars)
+            trigger.close()
+        results = [load_record(catalog, record.key) for record in records]
+    _tell(console, records, [r for r in results if isinstance(r, ScanResult)], directory, time.monotonic() - began)
+
+
+class _Bars:
+    """Progress of services, scans and analyses."""
+
+    def __init__(self, progress: Progress, config: Config) -> None:
+        self._progress = progress
+        self._config = config
+        self._services = progress.add_task("starting Tiled and Prefect", total=None)
+        self._scan: TaskID | None = None
+        self._started = 0
+        self.analyses = progress.add_task("analyses", total=len(config.demo.dynamics))
+
+    def ready(self) -> None:
+        self._progress.update(self._services, description="catalog and Prefect ready", total=1, completed=1)
+
+    def frame(self, done: int) -> None:
+        """Watcher of the detector; the first frame of a series opens its bar."""
+        if done == 1 or self._scan is None:
+            point = self._config.demo.dynamics[self._started]
+            self._started += 1
+            self._scan = self._progress.add_task(
+                f"scan {self._started}: {point.temperature_k:.0f} K", total=self._config.demo.frames
+            )
+        self._progress.update(self._scan, completed=done)
+
+    def analysed(self, count: int) -> None:
+        self._progress.update(self.analyses, completed=count)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _measure(config: Config, address: assemble.CatalogAddress, trigger: EndOfRunTrigger, bars: _Bars) -> list[str]:
+    """Take the temperature series; uids of its runs."""
+    directory = config.catalog.directory
+    chx = SimulatedChx(config, directory / "frames", bars.frame)
+    engine, writer = make_run_engine(
+        address.uri, api_key=address.api_key, raw=config.catalog.raw, backup_directory=directory / "journal"
+    )
+    # Without Bluesky's own handler a Ctrl-C ends the demo instead of pausing the plan.
+    engine.context_managers.clear()
+    engine.subscribe(trigger)
+    try:
+        demo = config.demo
+        uids = engine(
+            temperature_series(
+                chx.detector,
+                chx.temperature,
+                [point.temperature_k for point in demo.dynamics],
+                frames=demo.frames,
+                frame_time=demo.frame_time_s,
+                sample=demo.sample,
+                traces=chx.traces,
+                md={"proposal": {"title": "GBX demonstration"}},
+            )
+        )
+    except KeyboardInterrupt:
+        engine.abort("interrupted")
+        raise
+    finally:
+        writer.close()
+    if writer.left_behind:
+        raise ServiceError(
+            f"runs {', '.join(uid[:8] for uid in writer.left_behind)} did not reach the catalog",
+            needed="a Tiled server that takes documents",
+            action=f"their documents are in {writer.directory}; look into {directory}/server.log",
+        )
+    return list(cast(tuple[str, ...], uids))
+
+
+def _await_records(catalog: Catalog, uids: list[str], trigger: EndOfRunTrigger, bars: _Bars) -> list[RecordSummary]:
+    deadline = time.monotonic() + RESULT_SECONDS
+    while True:
+        records = [record for uid in uids for record in find_records(catalog, run_uid=uid)[-1:]]
+        bars.analysed(len(records))
+        if len(records) == len(uids):
+            return records
+        if trigger.error is not None:
+            raise trigger.error
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"{len(records)} of {len(uids)} scans are analysed {RESULT_SECONDS:.0f} s after the last one",
+                needed="an end-of-run flow for each scan",
+                action="look into gbx-data/logs; the scans are safe, `gbx analyze UID` analyses them",
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _tell(
+    console: Console, records: list[RecordSummary], results: list[ScanResult], directory: Path, seconds: float
+) -> None:
+    console.print()
+    console.print(as_table(records, title="Results in the catalog, linked to their raw runs"))
+    reports = directory / "reports"
+    reports.mkdir(parents=True, exist_ok=True)
+    console.print("\nReports:")
+    for result in results:
+        kelvin = f"_{result.scan.temperature:.0f}K" if result.scan.temperature is not None else ""
+        path = save(scan_report(result), reports / f"{result.scan.run_uid[:8]}{kelvin}.png", overwrite=True)
+        console.print(f"  {path}", soft_wrap=True)
+    overview = reports / f"overview_{results[0].scan.run_uid[:8]}.png" if results else None
+    if overview is not None:
+        console.print(f"  {save(temperature_overview(results), overview, overwrite=True)}", soft_wrap=True)
+    first = records[0].run_uid[:8]
+    console.print(
+        f"\nDone in {seconds:.0f} s. What next:\n"
+        "  gbx results                        all records in this catalog\n"
+        f"  gbx report {first}                the report of one scan\n"
+        f"  gbx analyze {first} --config FILE analyse it again with your own q-ROIs (the old result stays)\n"
+        "  gbx analyze YOUR_master.h5 --ring 0.003:0.005\n"
+        "  gbx demo                           four more scans into the same catalog",
+        highlight=False,
+        soft_wrap=True,
+    )

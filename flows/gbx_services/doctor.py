@@ -1,0 +1,132 @@
+"""What an installation needs, checked one by one."""
+
+from __future__ import annotations
+
+import ctypes.util
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from gbx_beamline import assemble
+from gbx_beamline.config import Config
+from gbx_beamline.errors import GbxError
+
+DISTRIBUTION = "gbx-beamline"
+EXTRAS = ("tiled", "bluesky", "flows", "learning", "viewer")
+LEAST_DISK = 2 * 2**30
+"""Bytes that one demonstration wants free, with room to spare."""
+
+QT_LIBRARIES = {
+    "EGL": "libegl1",
+    "GL": "libgl1",
+    "OpenGL": "libopengl0",
+    "xkbcommon": "libxkbcommon0",
+    "dbus-1": "libdbus-1-3",
+    "fontconfig": "libfontconfig1",
+    "glib-2.0": "libglib2.0-0",
+}
+"""What PySide6 loads from the system, and the Debian packages that hold it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    passed: bool
+    found: str
+    cure: str = ""
+    """What to do when it did not pass."""
+    required: bool = True
+    """False where only a part of GBX suffers."""
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """All checks, in the order they are made."""
+    yield _python()
+    yield from _packages()
+    yield _qt()
+    yield from _folder(config.catalog.directory)
+    yield _catalog(config)
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check("Python", sys.version_info >= (3, 11), found, "install Python 3.11 or 3.12")
+
+
+def _packages() -> Iterator[Check]:
+    for extra in ("", *EXTRAS):
+        wrong = []
+        for text in requires(DISTRIBUTION) or ():
+            requirement = Requirement(text)
+            if requirement.name == DISTRIBUTION or not _belongs(requirement, extra):
+                continue
+            try:
+                found = version(requirement.name)
+            except PackageNotFoundError:
+                wrong.append(f"{requirement.name} is absent")
+                continue
+            if not requirement.specifier.contains(found, prereleases=True):
+                wrong.append(f"{requirement.name} {found} is not {requirement.specifier}")
+        target = f"{DISTRIBUTION}[{extra}]" if extra else DISTRIBUTION
+        yield Check(
+            f"packages: {extra or 'core'}",
+            not wrong,
+            "; ".join(wrong) or "as pinned",
+            f"pip install '{target}'",
+            required=not extra,
+        )
+
+
+def _belongs(requirement: Requirement, extra: str) -> bool:
+    marker = requirement.marker
+    if marker is None:
+        return not extra
+    return bool(extra) and not marker.evaluate({"extra": ""}) and marker.evaluate({"extra": extra})
+
+
+def _qt() -> Check:
+    absent = [package for library, package in QT_LIBRARIES.items() if ctypes.util.find_library(library) is None]
+    return Check(
+        "system libraries of Qt",
+        not absent,
+        f"absent: {', '.join(absent)}" if absent else "present",
+        f"apt-get install {' '.join(absent)}",
+        required=False,
+    )
+
+
+def _folder(directory: Path) -> Iterator[Check]:
+    existing = next(folder for folder in (directory.resolve(), *directory.resolve().parents) if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    yield Check(
+        "disk",
+        free >= LEAST_DISK,
+        f"{free / 2**30:.1f} GiB free for {directory}",
+        "free some, or set catalog.directory",
+    )
+    probe = existing / f".gbx-doctor-{id(existing)}"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        yield Check(
+            "folder", False, f"{existing}: {error.strerror}", "choose a folder of your own as catalog.directory"
+        )
+    else:
+        yield Check("folder", True, f"{existing} can be written")
+
+
+def _catalog(config: Config) -> Check:
+    try:
+        with assemble.open_catalog(config) as catalog:
+            found = f"{catalog.uri}: {len(catalog.raw)} runs"
+    except GbxError as error:
+        return Check("catalog", False, error.found, error.action)
+    return Check("catalog", True, found)

@@ -1,0 +1,96 @@
+"""An embedded Prefect: server and end-of-run runner as child processes, with their state in one folder."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gbx_services.processes import child, wait_until
+
+START_SECONDS = 240.0
+"""Longest wait for server and runner; 30 to 60 s are usual on two cores."""
+
+DEPLOYMENT = "end-of-run/embedded"
+
+# Requests to our own loopback address never go through a site's HTTP proxy.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class EmbeddedPrefect:
+    """A Prefect server and a runner for end-of-run flows, both started; they answer a little later."""
+
+    url: str
+    """Of the server's API."""
+    runner: subprocess.Popen[bytes]
+    log: Path
+    """Of the runner."""
+
+    def wait(self) -> None:
+        """Return once the end-of-run deployment takes flow runs.
+
+        Raises:
+            ServiceError: server or runner died, or it took too long.
+        """
+        wait_until(
+            lambda: answers(f"{self.url}/deployments/name/{DEPLOYMENT}"),
+            self.runner,
+            name="the end-of-run runner",
+            log=self.log,
+            timeout=START_SECONDS,
+        )
+
+
+@contextmanager
+def embedded_prefect(directory: Path, environment: Mapping[str, str]) -> Iterator[EmbeddedPrefect]:
+    """Start a Prefect server with its database in ``directory/prefect``, and a runner of end-of-run flows.
+
+    Both are stopped at the end of the block.
+
+    Args:
+        directory: Folder of the embedded services.
+        environment: What the flow needs to find configuration and catalog.
+    """
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    home = (directory / "prefect").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    logs = directory / "logs"
+    serve = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    run = [sys.executable, "-m", "gbx_services.runner"]
+    with ExitStack() as stack:
+        server_log, runner_log = logs / "prefect-server.log", logs / "runner.log"
+        stack.enter_context(child(serve, name="the Prefect server", log=server_log, environment=settings))
+        runner = stack.enter_context(
+            child(run, name="the end-of-run runner", log=runner_log, environment={**settings, **environment})
+        )
+        yield EmbeddedPrefect(url, runner, runner_log)
+
+
+def answers(url: str) -> bool:
+    """True when a GET of ``url`` succeeds."""
+    try:
+        with _DIRECT.open(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        # URLError and a refused connection are both OSErrors.
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

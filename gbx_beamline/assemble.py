@@ -1,0 +1,142 @@
+"""The only place that wires: builds catalog, source and sink from a configuration.
+
+Heavy imports stay inside functions, so that whoever imports this module pays only for what is used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Protocol
+
+from gbx_beamline import pipeline
+from gbx_beamline.config import CatalogConfig, Config, load_config
+from gbx_beamline.errors import CatalogError, DependencyError, GbxError, RunUnfinishedError
+from gbx_beamline.records import ScanFailure, ScanResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gbx_beamline.catalog import Catalog
+
+CONFIG_VARIABLE = "GBX_CONFIG"
+URI_VARIABLE = "GBX_TILED_URI"
+
+
+class CatalogAddress(Protocol):
+    """Where a server that was started for us listens, and with which key."""
+
+    uri: str
+    api_key: str
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came of asking for the analysis of one run."""
+
+    key: str
+    """Key of the record that readers see; empty for a dry run."""
+    outcome: ScanResult | ScanFailure | None
+    """The record, where this call computed it; None when it was there already."""
+
+    @property
+    def already_there(self) -> bool:
+        """True when the run had been analysed with these settings before."""
+        return self.outcome is None
+
+
+def configuration(path: Path | str | None = None) -> Config:
+    """The configuration of ``path``, else of the file that GBX_CONFIG names, else the defaults."""
+    chosen = path or os.environ.get(CONFIG_VARIABLE)
+    return load_config(chosen) if chosen else Config()
+
+
+@contextmanager
+def open_catalog(config: Config, *, api_key: str | None = None) -> Iterator[Catalog]:
+    """The catalog of a configuration, open while the context lasts.
+
+    With neither ``catalog.uri`` nor the variable GBX_TILED_URI, the embedded server on ``catalog.directory``
+    is used, and started where it does not run yet.
+
+    Args:
+        config: Configuration.
+        api_key: Key of the server; from the environment when absent.
+    """
+    from gbx_beamline.catalog import connect
+
+    settings = config.catalog
+    uri = settings.uri or os.environ.get(URI_VARIABLE)
+    with ExitStack() as stack:
+        if uri:
+            key = api_key or api_key_in_environment(config)
+        else:
+            address = stack.enter_context(embedded_server(settings))
+            uri, key = address.uri, address.api_key
+        catalog = connect(uri, key, raw=settings.raw, processed=settings.processed)
+        stack.callback(catalog.close)
+        yield catalog
+
+
+def api_key_in_environment(config: Config) -> str | None:
+    """The key in the variable that the configuration names."""
+    return os.environ.get(config.catalog.api_key_env)
+
+
+def embedded_server(settings: CatalogConfig) -> AbstractContextManager[CatalogAddress]:
+    """The embedded Tiled server on the configured folder, running while the context lasts."""
+    found = entry_points(group="gbx.catalogs", name="embedded")
+    if not found:
+        raise DependencyError(
+            "no embedded catalog is installed",
+            needed="the package's extra `tiled`",
+            action="install gbx-beamline[tiled], or set catalog.uri to a running server",
+        )
+    return next(iter(found)).load()(settings.directory)
+
+
+def analyze_run(
+    catalog: Catalog, uid: str, config: Config, *, retry_failed: bool = False, dry_run: bool = False
+) -> Analysis:
+    """Analyse one raw run of the catalog and publish the record, unless it is there already.
+
+    A run that cannot be analysed gets a record with the reason; trouble with the catalog itself is raised,
+    because trying again may help.
+
+    Args:
+        catalog: Where the run is and the record goes.
+        uid: uid of the run, or the start of it.
+        config: Configuration; the settings of the run's sample are used.
+        retry_failed: True analyses again where only a failure is recorded.
+        dry_run: True computes and publishes nothing.
+
+    Raises:
+        CatalogError: the catalog is unreachable, has no such run, or not yet all of it.
+        ConfigError: a file that the configuration names is absent.
+    """
+    from gbx_beamline.catalog import TiledSink, find_terminal
+    from gbx_beamline.frames import open_series
+
+    run = catalog.run(uid)
+    if not run.metadata.get("stop"):
+        raise RunUnfinishedError(
+            f"run {uid} has no stop document in {catalog.uri}",
+            needed="a finished run",
+            action="wait for its end; if it has ended, its documents have not reached the catalog yet",
+        )
+    scan = pipeline.describe_start(run.metadata["start"], source="catalog")
+    settings = config.for_sample(scan.sample)
+    existing = find_terminal(catalog, scan, pipeline.provenance(settings))
+    if existing is not None and not dry_run and not (existing.failed and retry_failed):
+        return Analysis(key=existing.key, outcome=None)
+    outcome: ScanResult | ScanFailure
+    try:
+        series = open_series(run, allow_incomplete=settings.allow_incomplete)
+        outcome = pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array)
+    except CatalogError:
+        raise
+    except GbxError as error:
+        outcome = pipeline.failure(scan, settings, error)
+    return Analysis(key="" if dry_run else TiledSink(catalog).publish(outcome), outcome=outcome)

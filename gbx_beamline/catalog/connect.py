@@ -1,0 +1,181 @@
+"""Opening a Tiled catalog, with Tiled's refusals put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from tiled.client import from_uri
+from tiled.client.container import Container
+from tiled.queries import Like
+
+from gbx_beamline.errors import (
+    AccessDeniedError,
+    CatalogError,
+    CatalogUnreachableError,
+    ConfigError,
+    RunNotFoundError,
+)
+
+_CONNECT_TIMEOUT = 5.0
+"""s."""
+
+SHORTEST_UID = 4
+"""Fewest characters that stand for a whole uid."""
+
+
+def literal(uid: str) -> str:
+    """``uid`` for a Like query, where % and _ mean other characters."""
+    return "".join(letter for letter in uid if letter not in "%_")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Raw runs and results of one Tiled server. Close it when done: it holds connections."""
+
+    uri: str
+    root: Container
+    raw: Container
+    processed: Container
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.root.context.close()
+
+    def run(self, uid: str) -> Any:
+        """The raw run whose uid is, or starts with, ``uid``.
+
+        Raises:
+            RunNotFoundError: no such run, or several.
+        """
+        with said_in_words(self.uri):
+            if uid in self.raw:
+                return self.raw[uid]
+            # Slicing by partial uid fails on SQL catalogs, so the start documents are searched.
+            matches = list(self.raw.search(Like("start.uid", f"{literal(uid)}%"))) if len(uid) >= SHORTEST_UID else []
+        if len(matches) == 1:
+            return self.raw[matches[0]]
+        found = f"{len(matches)} runs start with {uid!r}" if matches else f"no run {uid!r} in {self.uri}"
+        raise RunNotFoundError(
+            found,
+            needed=f"the uid of one raw run, or at least its first {SHORTEST_UID} characters",
+            action="list what is there with `gbx results`",
+        )
+
+    def array(self, path: str) -> Any:
+        """Content of an array node, e.g. a label image or a mask kept in the catalog.
+
+        Args:
+            path: Keys from the root of the server, separated by slashes.
+        """
+        node: Any = self.root
+        with said_in_words(self.uri):
+            try:
+                for key in path.strip("/").split("/"):
+                    node = node[key]
+            except KeyError as error:
+                raise ConfigError(
+                    f"no array {path!r} in {self.uri}",
+                    needed="the path of an array node",
+                    action="correct catalog_labels in the configuration",
+                ) from error
+            return node.read()
+
+
+def connect(uri: str, api_key: str | None, *, raw: str = "raw", processed: str = "processed") -> Catalog:
+    """Open the catalog at ``uri``.
+
+    Args:
+        uri: Address of the Tiled server.
+        api_key: Its key; None for a public server.
+        raw, processed: Paths of the raw runs and of the results, keys separated by slashes.
+
+    Raises:
+        CatalogUnreachableError: nothing answers at ``uri``.
+        AccessDeniedError: the key is refused.
+        CatalogError: the server has no such containers.
+    """
+    with said_in_words(uri):
+        _knock(uri, api_key)
+        root = from_uri(uri, api_key=api_key)
+        try:
+            return Catalog(
+                uri=uri,
+                root=root,
+                raw=_descend(root, raw, uri),
+                processed=_descend(root, processed, uri),
+            )
+        except (CatalogError, httpx.HTTPError):
+            root.context.close()
+            raise
+
+
+def _descend(root: Any, path: str, uri: str) -> Any:
+    node = root
+    for key in path.strip("/").split("/"):
+        if key not in node:
+            raise CatalogError(
+                f"{uri} has no container {path!r}",
+                needed="containers for raw runs and for results",
+                action="create it, or set catalog.raw and catalog.processed in the configuration",
+            )
+        node = node[key]
+    return node
+
+
+def _knock(uri: str, api_key: str | None) -> None:
+    """One request before Tiled's own client, which retries for half a minute and keeps its socket when refused."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CatalogUnreachableError(
+            f"{uri!r} is no address",
+            needed="the address of a Tiled server such as http://127.0.0.1:8000",
+            action="correct catalog.uri or --catalog",
+        )
+    base = uri.rstrip("/") if "/api/v1" in parts.path else f"{uri.rstrip('/')}/api/v1"
+    headers = {} if api_key is None else {"Authorization": f"Apikey {api_key}"}
+    # The metadata of the root: unlike the server's greeting it wants a key wherever one is needed.
+    url = base if "/metadata" in base else f"{base}/metadata/"
+    httpx.get(url, headers=headers, timeout=_CONNECT_TIMEOUT, follow_redirects=True).raise_for_status()
+
+
+def _unreachable(uri: str, error: BaseException) -> CatalogUnreachableError:
+    return CatalogUnreachableError(
+        f"no Tiled server answers at {uri} ({error})",
+        needed="a running Tiled server",
+        action="start it, or correct catalog.uri; leave catalog.uri out for the embedded one",
+    )
+
+
+@contextmanager
+def said_in_words(uri: str) -> Iterator[None]:
+    """Turn the HTTP errors of Tiled's client into ours."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code in (401, 403):
+            raise AccessDeniedError(
+                f"{uri} refuses the API key ({error.response.status_code})",
+                needed="a key that this server accepts",
+                action="set TILED_API_KEY (or the variable named by catalog.api_key_env)",
+            ) from error
+        raise CatalogError(
+            f"{uri} answered {str(error).splitlines()[0]}",
+            needed="a request the server accepts",
+            action="look into the server's log",
+        ) from error
+    except httpx.TransportError as error:
+        raise _unreachable(uri, error) from error
+    except RuntimeError as error:
+        # Tiled's client raises this bare when a server that wants a key gets none.
+        if "API key" not in str(error) and "login" not in str(error):
+            raise
+        raise AccessDeniedError(
+            f"{uri} wants an API key and got none",
+            needed="a key that this server accepts",
+            action="set TILED_API_KEY (or the variable named by catalog.api_key_env)",
+        ) from error

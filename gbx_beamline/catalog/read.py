@@ -1,0 +1,128 @@
+"""Reading results: pointers for lists, pointers and arrays for whole records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from tiled.queries import Key, Like
+
+from gbx_beamline.catalog import schema
+from gbx_beamline.catalog.connect import SHORTEST_UID, Catalog, literal, said_in_words
+from gbx_beamline.errors import RunNotFoundError
+from gbx_beamline.records import Provenance, ScanFailure, ScanInfo, ScanResult
+
+
+@dataclass(frozen=True)
+class RecordSummary:
+    """One record as its pointer tells it, without arrays."""
+
+    key: str
+    metadata: Mapping[str, Any]
+
+    @property
+    def failed(self) -> bool:
+        """True for a failure."""
+        return self.metadata["status"] == "failed"
+
+    @property
+    def run_uid(self) -> str:
+        """uid of the raw run."""
+        return self.metadata["run_uid"]
+
+
+def find_records(
+    catalog: Catalog, *, run_uid: str | None = None, sample: str | None = None, with_superseded: bool = False
+) -> list[RecordSummary]:
+    """Summaries of the records, oldest first.
+
+    Args:
+        catalog: Where to look.
+        run_uid: Only those of this run.
+        sample: Only those of this sample.
+        with_superseded: Also failures of runs that were analysed successfully later with the same settings.
+    """
+    with said_in_words(catalog.uri):
+        if schema.RECORDS not in catalog.processed:
+            return []
+        records: Any = catalog.processed[schema.RECORDS]
+        if run_uid is not None:
+            records = records.search(Key("run_uid") == run_uid)
+        if sample is not None:
+            records = records.search(Key("sample") == sample)
+        found = [RecordSummary(key, dict(node.metadata)) for key, node in records.items()]
+    if not with_superseded:
+        done = {summary.metadata["identity"] for summary in found if not summary.failed}
+        found = [s for s in found if not s.failed or s.metadata["identity"] not in done]
+    return sorted(found, key=lambda summary: summary.metadata["created"])
+
+
+def find_terminal(catalog: Catalog, scan: ScanInfo, provenance: Provenance) -> RecordSummary | None:
+    """The result of this identity, or else its failure, or None when it was never analysed."""
+    key = schema.identity(scan, provenance)
+    with said_in_words(catalog.uri):
+        if schema.RECORDS not in catalog.processed:
+            return None
+        records: Any = catalog.processed[schema.RECORDS]
+        for candidate in (key, f"{key}-failed"):
+            if candidate in records:
+                return RecordSummary(candidate, dict(records[candidate].metadata))
+    return None
+
+
+def load_record(catalog: Catalog, key: str) -> ScanResult | ScanFailure:
+    """A whole record.
+
+    Args:
+        catalog: Where it is.
+        key: Key of its pointer.
+
+    Raises:
+        RunNotFoundError: no such record.
+        SchemaError: written by another schema version.
+    """
+    with said_in_words(catalog.uri):
+        try:
+            metadata = dict(catalog.processed[schema.RECORDS][key].metadata)
+        except KeyError as error:
+            raise RunNotFoundError(
+                f"no record {key!r} in {catalog.uri}",
+                needed="the key of a published record",
+                action="list them with `gbx results`",
+            ) from error
+        schema.check_schema(metadata, key)
+        if metadata["status"] == "failed":
+            return schema.failure_from(metadata)
+        attempt = catalog.processed[schema.ATTEMPTS][metadata["attempt"]]
+        with ThreadPoolExecutor(4) as pool:
+            names = list(attempt)
+            arrays = dict(zip(names, pool.map(lambda name: attempt[name].read(), names), strict=True))
+    return schema.result_from(metadata, arrays)
+
+
+def find_record(catalog: Catalog, uid: str) -> RecordSummary:
+    """The newest record of one run.
+
+    Args:
+        catalog: Where to look.
+        uid: uid of the run, or the start of it.
+
+    Raises:
+        RunNotFoundError: no record of such a run, or several runs start so.
+    """
+    with said_in_words(catalog.uri):
+        found: list[RecordSummary] = []
+        if schema.RECORDS in catalog.processed:
+            records: Any = catalog.processed[schema.RECORDS].search(Like("run_uid", f"{literal(uid)}%"))
+            found = [RecordSummary(key, dict(node.metadata)) for key, node in records.items()]
+    runs = {record.run_uid for record in found}
+    if len(runs) != 1 or len(uid) < SHORTEST_UID:
+        raise RunNotFoundError(
+            f"{len(runs) or 'no'} analysed runs start with {uid!r}",
+            needed=f"the uid of one analysed run, or at least its first {SHORTEST_UID} characters",
+            action="list them with `gbx results`, or analyse the run with `gbx analyze UID`",
+        )
+    # Results before failures, new before old.
+    return max(found, key=lambda record: (not record.failed, record.metadata["created"]))

@@ -1,0 +1,117 @@
+"""Two-time maps that somebody else computed: baseline told or detected, asymmetry mended and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gbx_beamline.errors import MapError
+from gbx_beamline.frames.numpy_files import read_array
+from gbx_beamline.records import TwoTime
+
+_ASYMMETRY = 1e-5
+"""Largest relative difference between C(t1, t2) and C(t2, t1) that counts as rounding."""
+
+Baseline = Literal[0, 1]
+
+
+def read_map(
+    path: Path | str, *, baseline: Baseline | None = None, frame_time: float = 1.0
+) -> tuple[TwoTime, list[str]]:
+    """Read a two-time map from a file.
+
+    Args:
+        path: ``.npy``, or ``.npz`` with ``g12`` (or with one array only), of shape (N, N) or (N, N, Q).
+        baseline: What the map tends to without correlation: 1 for g2, 0 for g2 - 1; None detects it.
+        frame_time: s between rows.
+
+    Returns:
+        The maps with baseline 1, counts unknown (0 pixels, NaN counts), and what was done to them, in words.
+
+    Raises:
+        MapError: no such file, no square map, complex values, a baseline that cannot be told.
+    """
+    path = Path(path)
+    maps = _as_stack(read_array(path, key="g12", what="two-time map", error=MapError), str(path))
+    notes: list[str] = []
+    maps = _symmetric(maps, notes)
+    if baseline is None:
+        baseline = _detect_baseline(maps, str(path))
+        notes.append(f"baseline {baseline} detected from the longest lags")
+    else:
+        notes.append(f"baseline {baseline} as told")
+    notes.append("imported map: pixels and counts are not known")
+    return _as_two_time(maps + (1 - baseline), frame_time), notes
+
+
+def _as_stack(array: NDArray[Any], name: str) -> NDArray[np.float64]:
+    square = array.ndim in (2, 3) and array.shape[0] == array.shape[1] and array.shape[0] >= 2
+    if not square or array.dtype.kind not in "fiu":
+        raise MapError(
+            f"{name} holds {array.dtype} of shape {array.shape}",
+            needed="real numbers of shape (N, N) or (N, N, Q) with N >= 2",
+            action="export the two-time map itself; for frames use `gbx analyze`",
+        )
+    stack = array[..., np.newaxis] if array.ndim == 2 else array
+    maps = np.moveaxis(stack, -1, 0).astype(np.float64)
+    if not np.isfinite(maps).any(axis=(1, 2)).all():
+        raise MapError(f"{name} has a map without a finite value", needed="numbers", action="check how it was made")
+    return maps
+
+
+def _symmetric(maps: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
+    other = maps.transpose(0, 2, 1)
+    scale = float(np.nanmax(np.abs(maps)))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(maps - other)
+    worst = float(np.nanmax(difference)) if np.isfinite(difference).any() else 0.0
+    if worst > _ASYMMETRY * scale:
+        notes.append(f"map was not symmetric (largest difference {worst:.3g}): the two halves were averaged")
+    return (maps + other) / 2.0
+
+
+def _detect_baseline(maps: NDArray[np.float64], name: str) -> Baseline:
+    """The baseline is what the longest third of the lags scatters around, unless correlations last beyond it."""
+    n = maps.shape[-1]
+    row, column = np.triu_indices(n, k=max(1, (2 * n) // 3))
+    level = float(np.nanmedian(maps[:, row, column]))
+    if level > 0.75:
+        return 1
+    if -0.25 < level < 0.5:
+        return 0
+    raise MapError(
+        f"{name} scatters around {level:.3g} at its longest lags",
+        needed="a map that tends to 0 (g2 - 1) or to 1 (g2)",
+        action="say which it is with --baseline 0 or --baseline 1",
+    )
+
+
+def _as_two_time(maps: NDArray[np.float64], frame_time: float) -> TwoTime:
+    q = maps.shape[0]
+    valid = np.asarray(np.isfinite(maps).any(axis=(0, 2)))
+    # Equal weights: the frame means that would weigh the pairs are not known.
+    return TwoTime(
+        g2=maps.astype(np.float32),
+        diagonal=_diagonal_from_neighbours(maps),
+        frame_time=frame_time,
+        pixels=np.zeros(q, dtype=np.int64),
+        mean_counts=np.full(q, np.nan),
+        frame_means=np.where(valid, 1.0, np.nan) * np.ones((q, 1)),
+        valid_frames=valid,
+        names=tuple(f"map {i + 1}" for i in range(q)),
+        q_par=np.full(q, np.nan),
+        q_z=np.full(q, np.nan),
+    )
+
+
+def _diagonal_from_neighbours(maps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(Q, N) mean of the finite off-diagonal neighbours: without counts there is no factorial moment."""
+    beside = np.diagonal(maps, offset=1, axis1=1, axis2=2)
+    pad = np.full((maps.shape[0], 1), np.nan)
+    pair = np.stack([np.hstack([pad, beside]), np.hstack([beside, pad])])
+    finite = np.isfinite(pair)
+    count = finite.sum(axis=0)
+    return np.where(finite, pair, 0.0).sum(axis=0) / np.where(count, count, np.nan)

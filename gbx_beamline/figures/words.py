@@ -1,0 +1,130 @@
+"""Numbers and facts as a reader at the beamline says them. Everywhere else is SI; here q is in 1/Angstrom."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from gbx_beamline.records import DecayFit, RoiSet, ScanInfo, ScanResult
+
+CELSIUS_ZERO = 273.15
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_ROI_FLAGS = {"specular": "touches the specular reflection", "yoneda": "lies on the Yoneda band"}
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number to so many significant digits, or "not measured"."""
+    if not math.isfinite(value):
+        return "not measured"
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        power = math.floor(math.log10(abs(value)))
+        return f"{value / 10**power:.{digits - 1}f}·10{str(power).translate(_SUPERSCRIPT)}"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:.0f}"
+    return f"{value:#.{digits}g}".rstrip(".")
+
+
+def power_of_ten(value: float) -> str:
+    """Label of a logarithmic axis: 0.01, 1, 500, 2·10⁴."""
+    if value <= 0:
+        return ""
+    if 1e-3 <= value < 1e4:
+        return f"{value:g}"
+    power = math.floor(math.log10(value) + 1e-9)
+    lead = value / 10.0**power
+    exponent = f"10{str(power).translate(_SUPERSCRIPT)}"
+    return exponent if math.isclose(lead, 1.0) else f"{lead:g}·{exponent}"
+
+
+def time_unit(seconds: float) -> tuple[float, str]:
+    """The unit in which a span of time reads best: how many seconds it has, and its name."""
+    for unit, name, up_to in ((1e-6, "µs", 1e-3), (1e-3, "ms", 1.0), (1.0, "s", 7200.0), (60.0, "min", 360000.0)):
+        if seconds < up_to:
+            return unit, name
+    return 3600.0, "h"
+
+
+def duration(seconds: float) -> str:
+    """A span of time with its unit."""
+    unit, name = time_unit(seconds)
+    return f"{seconds / unit:.4g} {name}"
+
+
+def with_error(value: float, error: float | None) -> str:
+    """A value rounded where its standard error begins."""
+    if error is None or not math.isfinite(error) or error <= 0:
+        return number(value)
+    places = 1 - math.floor(math.log10(error))
+    if places <= 0:
+        return f"{round(value, places):.0f} ± {round(error, places):.0f}"
+    return f"{value:.{places}f} ± {error:.{places}f}"
+
+
+def relaxation_time(fit: DecayFit) -> str:
+    """1/rate of a fit with its standard error, in the unit that reads best."""
+    tau = 1.0 / fit.rate
+    unit, name = time_unit(tau)
+    rate_error = fit.errors.get("rate")
+    error = None if rate_error is None else tau * rate_error / fit.rate
+    return f"{with_error(tau / unit, None if error is None else error / unit)} {name}"
+
+
+def temperature(scan: ScanInfo) -> str:
+    """Temperature in K and °C."""
+    if scan.temperature is None:
+        return "temperature not recorded"
+    return f"{scan.temperature:.1f} K ({scan.temperature - CELSIUS_ZERO:.1f} °C)"
+
+
+def kelvin(scan: ScanInfo) -> str:
+    """Temperature in K alone, where there is little room."""
+    return "T not recorded" if scan.temperature is None else f"{scan.temperature:.0f} K"
+
+
+def momentum(rois: RoiSet, index: int, mode: str) -> str:
+    """Where a q-ROI lies, in 1/Angstrom."""
+    q_par, q_z = float(rois.q_par[index]) * 1e-10, float(rois.q_z[index]) * 1e-10
+    if not math.isfinite(q_par):
+        return "q not known"
+    if mode == "transmission":
+        return f"q = {number(q_par)} 1/Å"
+    return f"q∥ = {number(q_par)} 1/Å, q_z = {number(q_z) + ' 1/Å' if math.isfinite(q_z) else 'not known'}"
+
+
+def started(scan: ScanInfo) -> str:
+    """When a run began, or nothing."""
+    return "" if scan.started is None else f"{datetime.fromtimestamp(scan.started, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def roi_name(rois: RoiSet, index: int) -> str:
+    """Name of a q-ROI."""
+    return rois.names[index] or f"q-ROI {index + 1}"
+
+
+def notes(result: ScanResult, index: int | None = None) -> list[str]:
+    """Flags of a scan, or of one of its q-ROIs, in plain words."""
+    flags = result.flags if index is None else result.rois.flags[index]
+    return [_ROI_FLAGS.get(flag, flag.replace("_", " ")) for flag in flags]
+
+
+def shortened(words: str, characters: int) -> str:
+    """The start of a long text."""
+    return words if len(words) <= characters else f"{words[: characters - 1]}…"
+
+
+def wrapped(words: str, characters: int) -> str:
+    """Text broken into lines between words."""
+    return "\n".join(textwrap.wrap(words, characters)) if words else ""
+
+
+def joined(facts: Sequence[str], characters: int) -> str:
+    """Facts in a row, separated by dots and broken into lines between facts where that is possible."""
+    lines: list[str] = []
+    for fact in facts:
+        if lines and len(lines[-1]) + len(fact) + 5 <= characters:
+            lines[-1] += f"  ·  {fact}"
+        else:
+            lines += textwrap.wrap(fact, characters)
+    return "\n".join(lines)

@@ -1,0 +1,220 @@
+"""Frames behind a Tiled node: over HTTP, or from the registered files one after the other."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gbx_beamline.errors import MissingFramesError, SeriesError
+from gbx_beamline.frames.bounds import check_frames, region_bounds
+from gbx_beamline.frames.eiger import EigerFile
+from gbx_beamline.frames.series import absent_frames
+from gbx_beamline.records import Bools, FrameSource, Region
+
+ABSENT_HEADER = "X-GBX-Absent"
+"""HTTP header in which our adapter says, as JSON, which frames [[first, last + 1], ...] and files are absent."""
+
+PROBES = 64
+"""Frames that are looked at for absent data files where their size is not known."""
+
+
+class JoinedFiles:
+    """A ``FrameSource`` over several masters, in the order given."""
+
+    def __init__(self, files: Sequence[EigerFile]) -> None:
+        self.files = tuple(files)
+        first = self.files[0]
+        for file in self.files[1:]:
+            if file.shape[1:] != first.shape[1:] or file.dtype != first.dtype:
+                raise SeriesError(
+                    f"{file.path.name} holds {file.dtype} frames of {file.shape[1:]}, "
+                    f"{first.path.name} {first.dtype} frames of {first.shape[1:]}",
+                    needed="masters of one series",
+                    action="open each master by itself",
+                )
+        self._bounds = list(accumulate((file.shape[0] for file in self.files), initial=0))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, y, x) of all files together."""
+        return (self._bounds[-1], *self.files[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Stored type of a pixel."""
+        return self.files[0].dtype
+
+    @property
+    def present(self) -> Bools:
+        """(N,) False = promised but absent."""
+        return np.concatenate([file.present for file in self.files])
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of absent data files of all masters."""
+        return tuple(dict.fromkeys(name for file in self.files for name in file.missing))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Facts that a reader must know, of all masters."""
+        return tuple(dict.fromkeys(note for file in self.files for note in file.notes))
+
+    def read(self, start: int, stop: int, region: Region | None = None) -> NDArray[Any]:
+        """Frames ``start:stop``, whole or only ``region``: (stop - start, rows, columns), stored dtype."""
+        check_frames(start, stop, self.shape[0], self.files[0].path.name)
+        rows, columns = region_bounds(region, self.shape[1:])
+        out = np.empty((stop - start, rows.stop - rows.start, columns.stop - columns.start), dtype=self.dtype)
+        for file, (first, last) in zip(self.files, pairwise(self._bounds), strict=True):
+            low, high = max(start, first), min(stop, last)
+            if low < high:
+                out[low - start : high - start] = file.read(low - first, high - first, (rows, columns))
+        return out
+
+
+class NodeFrames:
+    """A ``FrameSource`` over an array client; several events of frames (events, n, y, x) count as one series."""
+
+    def __init__(self, image: Any, name: str) -> None:
+        self._image = image
+        self._name = name
+        self.shape: tuple[int, int, int] = (self.frames_of(image), *image.shape[-2:])
+        self.dtype: np.dtype[Any] = np.dtype(image.dtype)
+
+    @staticmethod
+    def frames_of(image: Any) -> int:
+        """Frames of an array client."""
+        return math.prod(image.shape[:-2])
+
+    def read(self, start: int, stop: int, region: Region | None = None) -> NDArray[Any]:
+        """Frames ``start:stop``, whole or only ``region``: (stop - start, rows, columns), stored dtype.
+
+        Raises:
+            MissingFramesError: the server does not find data files.
+            SeriesError: the server finds something else than was registered, or a range outside the series.
+        """
+        check_frames(start, stop, self.shape[0], self._name)
+        rows, columns = region_bounds(region, self.shape[1:])
+        if len(self._image.shape) == 3:
+            return self._fetch((slice(start, stop), rows, columns))
+        per_event = math.prod(self._image.shape[1:-2])
+        parts = []
+        for event in range(start // per_event, -(-stop // per_event)):
+            whole = self._fetch((slice(event, event + 1), *[np.s_[:]] * (len(self._image.shape) - 3), rows, columns))
+            first = event * per_event
+            frames = whole.reshape(per_event, *whole.shape[-2:])
+            parts.append(frames[max(start, first) - first : min(stop, first + per_event) - first])
+        empty = np.empty((0, rows.stop - rows.start, columns.stop - columns.start), dtype=self.dtype)
+        return np.concatenate([empty, *parts])
+
+    def probe(self, step: int) -> tuple[Bools, tuple[str, ...]]:
+        """Touch one pixel of every ``step``-th frame, which opens every data file.
+
+        Returns:
+            (N,) presence and the names of absent files, as the server's answer tells them.
+        """
+        present = np.ones(self.shape[0], dtype=np.bool_)
+        if len(self._image.shape) != 3 or 0 in self.shape:
+            return present, ()
+        try:
+            self._fetch((slice(0, self.shape[0], step), slice(0, 1), slice(0, 1)))
+        except _AbsentError as error:
+            for first, last in error.absent:
+                present[first:last] = False
+            return present, error.missing
+        return present, ()
+
+    def _fetch(self, selection: tuple[slice, ...]) -> NDArray[Any]:
+        from httpx import HTTPStatusError  # a Tiled client brings it along
+
+        try:
+            # A response is a read-only view of its bytes; callers own what they get.
+            return np.array(self._image[selection])
+        except HTTPStatusError as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Any) -> SeriesError:
+        told = error.response.headers.get(ABSENT_HEADER)
+        if told is not None:
+            content = json.loads(told)
+            return _AbsentError(self._name, content["absent"], content["missing"])
+        return SeriesError(
+            f"{self._name}: the Tiled server answers {error}",
+            needed="readable frames",
+            action="check the files named, and the server's readable_storage and log",
+        )
+
+
+class _AbsentError(MissingFramesError):
+    """What the server says about absent frames."""
+
+    def __init__(self, name: str, absent: list[list[int]], missing: list[str]) -> None:
+        self.absent = absent
+        self.missing = tuple(missing)
+        super().__init__(
+            f"{name}: frames {', '.join(f'{first}..{last - 1}' for first, last in absent)} are absent on the server; "
+            f"missing: {', '.join(missing)}",
+            needed="every frame that the master promises",
+            action="restore the data files, or open with allow_incomplete=True to analyse what exists",
+        )
+
+
+class PresentFrames:
+    """A ``FrameSource`` that asks another one only for frames that exist; the others are zeros where allowed."""
+
+    def __init__(
+        self, source: FrameSource, present: Bools, missing: tuple[str, ...], name: str, *, allow_incomplete: bool
+    ) -> None:
+        self._source = source
+        self._present = present
+        self._missing = missing
+        self._name = name
+        self._allow_incomplete = allow_incomplete
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, y, x)."""
+        return (self._present.size, *self._source.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Stored type of a pixel."""
+        return self._source.dtype
+
+    def read(self, start: int, stop: int, region: Region | None = None) -> NDArray[Any]:
+        """Frames ``start:stop``, whole or only ``region``: (stop - start, rows, columns), stored dtype.
+
+        Raises:
+            MissingFramesError: the range touches absent frames and that was not allowed.
+            SeriesError: a range outside the series.
+        """
+        check_frames(start, stop, self.shape[0], self._name)
+        here = self._present[start:stop]
+        if here.all():
+            return self._source.read(start, stop, region)
+        if not self._allow_incomplete:
+            raise absent_frames(self._name, self._present, self._missing)
+        rows, columns = region_bounds(region, self.shape[1:])
+        out = np.zeros((stop - start, rows.stop - rows.start, columns.stop - columns.start), dtype=self.dtype)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], here, [False]]).astype(np.int8)))
+        for low, high in zip(edges[::2], edges[1::2], strict=True):
+            out[low:high] = self._source.read(start + int(low), start + int(high), (rows, columns))
+        return out
+
+
+def absent_on_server(reader: NodeFrames, images_per_file: Any, name: str) -> tuple[Bools, tuple[str, ...]]:
+    """Which frames the server can read: (N,) bool, and the names of absent files.
+
+    Raises:
+        SeriesError: the server cannot read the series at all, with its words.
+    """
+    known = isinstance(images_per_file, int) and images_per_file > 0
+    step = images_per_file if known else max(1, reader.shape[0] // PROBES)
+    if 0 in reader.shape:
+        raise SeriesError(f"{name}: no frames yet", needed="at least one frame", action="open it when a trigger ended")
+    return reader.probe(step)

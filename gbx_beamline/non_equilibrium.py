@@ -1,0 +1,171 @@
+"""How far a two-time map breaks time-translation invariance: baseline, drift and S_noneq (Eq. 1-3).
+
+Equation numbers are those of "Probing Non-Equilibrium Grain Boundary Dynamics with XPCS and
+Domain-Adaptive Machine Learning".
+"""
+
+from __future__ import annotations
+
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gbx_beamline.correlation.diagonals import by_lag, lag_means
+from gbx_beamline.errors import InputError, MapError
+from gbx_beamline.records import NonEquilibrium, TwoTime
+
+
+@overload
+def nonequilibrium(tt_or_map: TwoTime, *, max_cells: int = 256, min_pairs: int = 1) -> list[NonEquilibrium]: ...
+
+
+@overload
+def nonequilibrium(
+    tt_or_map: NDArray[Any], *, max_cells: int = 256, min_pairs: int = 1, frame_time: float = 1.0
+) -> NonEquilibrium: ...
+
+
+def nonequilibrium(
+    tt_or_map: TwoTime | NDArray[Any], *, max_cells: int = 256, min_pairs: int = 1, frame_time: float = 1.0
+) -> list[NonEquilibrium] | NonEquilibrium:
+    """S_noneq and the drift behind it.
+
+    The map is first averaged over square cells of the smallest integer number of frames that leaves at most
+    ``max_cells`` of them; frames left over at the end are dropped, ``window`` says how much took part. A cell is
+    the mean of its valid off-diagonal entries, and cells on the diagonal are left out of everything. Then
+
+    - baseline (Eq. 1): ``tti(tau)``, the mean of g2 along each diagonal;
+    - drift (Eq. 2): ``g2(t1, t2) - tti(t2 - t1)``;
+    - ``s_noneq = <drift^2> / <(g2 - <g2>)^2>`` (Eq. 3), a share of variance in 0..1, and ``s_noneq_norm``, its root.
+
+    As printed it counts photon and speckle-sampling noise as drift: values of ROIs with different numbers of
+    pixels or counts do not compare. It has no amplitude either: ``drift_rms_over_contrast`` is the one to look
+    at beside it.
+
+    Args:
+        tt_or_map: a TwoTime (its own frame time and contrast are used), or a symmetric map (N, N) with baseline 1,
+            whose contrast is then the mean of its first off-diagonal minus 1; where that is not positive,
+            ``drift_rms_over_contrast`` is NaN.
+        max_cells: most time cells.
+        min_pairs: diagonals with fewer valid cells than this are left out. The ends of a map hold one cell, which
+            is its own baseline and forces the drift there to 0; 1 keeps them, as printed.
+        frame_time: s between the rows of a bare map.
+
+    Returns:
+        One record per ROI of a TwoTime; one record for a bare map. Where there is no number, ``status`` says why
+        and the numbers are NaN.
+
+    Raises:
+        MapError: not a square, real, symmetric map, or infinite values.
+        InputError: ``max_cells`` below 3, ``min_pairs`` below 1 or an impossible frame time.
+    """
+    if max_cells < 3 or min_pairs < 1 or not (np.isfinite(frame_time) and frame_time > 0):
+        raise InputError(
+            f"max_cells = {max_cells}, min_pairs = {min_pairs}, frame_time = {frame_time}",
+            needed="at least 3 cells, at least 1 pair and a positive frame time",
+            action="correct the setting",
+        )
+    if isinstance(tt_or_map, TwoTime):
+        return [
+            _measure(g2, float(contrast), tt_or_map.frame_time, max_cells, min_pairs)
+            for g2, contrast in zip(tt_or_map.g2, tt_or_map.contrast, strict=True)
+        ]
+    g2 = _checked(np.asarray(tt_or_map))
+    first = np.diagonal(g2, offset=1)
+    first = first[np.isfinite(first)].astype(np.float64)
+    contrast = float(first.mean()) - 1.0 if first.size else np.nan
+    return _measure(g2, contrast, frame_time, max_cells, min_pairs)
+
+
+def cell_means(g2: NDArray[Any], frames_per_cell: int) -> NDArray[np.float64]:
+    """Average a map over square cells of time.
+
+    Args:
+        g2: (N, N) map; NaN where frames are bad.
+        frames_per_cell: rows and columns per cell; rows left over at the end are dropped.
+
+    Returns:
+        (n, n) float64, n = N // frames_per_cell: mean over the finite entries off the map's diagonal, NaN where
+        a cell has none.
+    """
+    cells = len(g2) // frames_per_cell
+    used = cells * frames_per_cell
+    values = g2[:used, :used].astype(np.float64)
+    np.fill_diagonal(values, np.nan)
+    known = np.isfinite(values)
+    values[~known] = 0.0
+    blocks = (cells, frames_per_cell, cells, frames_per_cell)
+    total = values.reshape(blocks).sum(axis=(1, 3))
+    entries = known.reshape(blocks).sum(axis=(1, 3))
+    return np.divide(total, entries, out=np.full((cells, cells), np.nan), where=entries > 0)
+
+
+def _checked(g2: NDArray[Any]) -> NDArray[Any]:
+    if g2.ndim != 2 or g2.shape[0] != g2.shape[1] or g2.size == 0:
+        raise MapError(
+            f"an array of shape {g2.shape}", needed="a square map (N, N)", action="give one two-time map at a time"
+        )
+    if g2.dtype.kind not in "uif":
+        raise MapError(f"a map of dtype {g2.dtype}", needed="real numbers", action="give g2, not the field correlation")
+    if np.isinf(g2).any():
+        raise MapError(
+            f"{np.isinf(g2).sum()} infinite values",
+            needed="finite values, NaN for bad frames",
+            action="set them to NaN",
+        )
+    off = g2[~np.eye(len(g2), dtype=bool)]
+    scale = float(np.max(np.abs(off), initial=0.0, where=np.isfinite(off)))
+    if not np.allclose(g2, g2.T, rtol=0.0, atol=1e-5 * scale, equal_nan=True):
+        raise MapError(
+            "a map that is not symmetric",
+            needed="C(t1, t2) = C(t2, t1)",
+            action="check the file, or average the map with its transpose",
+        )
+    return g2
+
+
+def _measure(g2: NDArray[Any], contrast: float, frame_time: float, max_cells: int, min_pairs: int) -> NonEquilibrium:
+    frames_per_cell = len(g2) // (max_cells + 1) + 1
+    binned = cell_means(g2, frames_per_cell)
+    cells = len(binned)
+    np.fill_diagonal(binned, np.nan)
+    # A symmetric map holds every pair twice; one triangle gives the same averages.
+    sheared = by_lag(binned)
+    tti, pairs = lag_means(sheared)
+    tti[pairs < min_pairs] = np.nan
+    residual = sheared - tti
+    used = np.isfinite(residual)
+
+    status = _status(sheared[used], g2.dtype)
+    s_noneq = relative = np.nan
+    if status == "ok":
+        mean_square = float(np.mean(residual[used] ** 2))
+        s_noneq = mean_square / float(np.var(sheared[used]))
+        relative = float(np.sqrt(mean_square)) / contrast if contrast > 0 else np.nan
+    times = np.arange(cells)
+    return NonEquilibrium(
+        s_noneq=s_noneq,
+        s_noneq_norm=float(np.sqrt(s_noneq)),
+        drift_rms_over_contrast=relative,
+        contrast=contrast,
+        drift=(binned - tti[np.abs(times[:, None] - times[None, :])]).astype(np.float32),
+        tti=tti,
+        cell=frames_per_cell * frame_time,
+        window=cells * frames_per_cell * frame_time,
+        frames_per_cell=frames_per_cell,
+        min_pairs=min_pairs,
+        status=status,
+    )
+
+
+def _status(values: NDArray[np.float64], dtype: np.dtype[Any]) -> str:
+    if values.size == 0:
+        return "no valid cell off the diagonal"
+    if values.size < 3:
+        return f"only {values.size} valid cell(s) off the diagonal"
+    # Below a few units of the stored type's rounding there is no structure, only rounding.
+    rounding = float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps)
+    if np.ptp(values) <= 4 * rounding * np.abs(values).max():
+        return "constant map: nothing varies, so there is no share of variance"
+    return "ok"

@@ -1,0 +1,196 @@
+"""The whole chain as one readable function: a series goes in, a scan's physics comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gbx_beamline import __version__
+from gbx_beamline.config import AnalysisConfig, Config, MaskConfig
+from gbx_beamline.correlation import fit_decay, one_time, two_time
+from gbx_beamline.errors import InputError, RoiError
+from gbx_beamline.frames import Series
+from gbx_beamline.frames.numpy_files import read_array
+from gbx_beamline.geometry import overlay, rois_from_config
+from gbx_beamline.non_equilibrium import nonequilibrium
+from gbx_beamline.records import Geometry, Provenance, RoiSet, ScanFailure, ScanInfo, ScanResult, TwoTime
+
+_PREVIEW_FRAMES = 32
+_CELSIUS = 273.15
+_NAMESPACE = uuid.UUID("9ad6cf33-6d0c-4f5c-9b0b-6a4a0f0b7c11")
+"""Namespace of the uids of data that never were a Bluesky run."""
+
+CatalogArray = Callable[[str], NDArray[Any]]
+
+
+def analyze(
+    series: Series,
+    config: Config | AnalysisConfig,
+    *,
+    scan: ScanInfo | None = None,
+    catalog_array: CatalogArray | None = None,
+) -> ScanResult:
+    """Correlate one scan in every q-ROI and measure how far it is from equilibrium.
+
+    Args:
+        series: Frames with mask, frame time and geometry.
+        config: Settings; of a whole ``Config``, those of the series' sample.
+        scan: What is known of the run; read from the series when absent.
+        catalog_array: Reads a label image kept in the catalog, where the configuration names one.
+
+    Returns:
+        The record as the catalog stores it, with the same numbers for the same series and settings.
+
+    Raises:
+        GbxError: the series, the geometry or the ROIs cannot be analysed; the message says why.
+    """
+    scan = scan or describe(series)
+    settings = config.for_sample(scan.sample) if isinstance(config, Config) else config
+    geometry = overlay(series.geometry, settings.geometry)
+    series = _masked(series, settings.mask)
+    if not settings.rois.given:
+        raise RoiError(
+            "no q-ROI is configured",
+            needed="at least one box, ring or label image",
+            action="add analysis.rois to the configuration (configs/demo.yaml shows how)",
+        )
+    rois = rois_from_config(geometry, settings.rois, mask=series.mask, read_catalog_array=catalog_array)
+    correlation = settings.correlation
+    tt = two_time(series, rois, bad_frames=correlation.bad_frames, max_bytes=int(correlation.max_memory_gib * 2**30))
+    g2 = one_time(tt, convention=correlation.one_time)
+    ne = nonequilibrium(tt, max_cells=settings.nonequilibrium.max_cells, min_pairs=settings.nonequilibrium.min_pairs)
+    fits = tuple(fit_decay(g2.tau, g2.g2[i], g2.error[i]) for i in range(len(rois)))
+    return ScanResult(
+        scan=scan,
+        rois=rois,
+        geometry=geometry,
+        two_time=tt,
+        one_time=g2,
+        nonequilibrium=tuple(ne),
+        fits=fits,
+        mean_image=_mean_image(series),
+        mask=series.mask,
+        excluded=dict(series.excluded) | {"bad_frames": int((~tt.valid_frames).sum())},
+        flags=_flags(series, rois.names, rois.flags),
+        provenance=provenance(settings),
+    )
+
+
+def provenance(settings: AnalysisConfig) -> Provenance:
+    """What makes a result with these settings by this release."""
+    return Provenance(config_hash=settings.hash, package_version=__version__)
+
+
+def failure(scan: ScanInfo, settings: AnalysisConfig, error: Exception) -> ScanFailure:
+    """The record of a scan that could not be analysed."""
+    reason = str(error) or type(error).__name__
+    return ScanFailure(scan=scan, kind=type(error).__name__, reason=reason, provenance=provenance(settings))
+
+
+def describe(series: Series) -> ScanInfo:
+    """What a series says of its run: uid, sample, temperature, simulated truth, access tags."""
+    start: Mapping[str, Any] = series.metadata.get("start", {})
+    return describe_start(start, source=series.name) if start else _describe_file(series)
+
+
+def describe_start(start: Mapping[str, Any], *, source: str) -> ScanInfo:
+    """What a Bluesky start document says of its run."""
+    sample = start.get("sample")
+    if isinstance(sample, Mapping):
+        sample = sample.get("name")
+    return ScanInfo(
+        run_uid=str(start["uid"]),
+        sample=None if sample is None else str(sample),
+        temperature=_temperature(start),
+        started=start.get("time"),
+        truth=start.get("truth"),
+        access_tags=tuple(start.get("tiled_access_tags", ())),
+        source=source,
+    )
+
+
+def _describe_file(series: Series) -> ScanInfo:
+    uid = series.run_uid or str(uuid.uuid5(_NAMESPACE, f"{series.name}:{series.shape}:{series.frame_time}"))
+    temperature = series.metadata.get("temperature")
+    return ScanInfo(run_uid=uid, sample=series.metadata.get("sample"), temperature=temperature, source=series.name)
+
+
+def _temperature(start: Mapping[str, Any]) -> float | None:
+    """K. CHX's own key ``T_sample`` is a string in Celsius; ours, ``temperature``, is a number in K."""
+    if start.get("temperature") is not None:
+        return float(start["temperature"])
+    if start.get("T_sample") is None:
+        return None
+    try:
+        return float(start["T_sample"]) + _CELSIUS
+    except ValueError as error:
+        raise InputError(
+            f"T_sample is {start['T_sample']!r}",
+            needed="a temperature in degrees Celsius",
+            action="correct the start document's metadata or leave the key out",
+        ) from error
+
+
+def _masked(series: Series, settings: MaskConfig) -> Series:
+    if settings.file is None:
+        return series
+    mask = read_array(settings.file, key="mask", what="mask")
+    return series.with_mask(mask if settings.true_means == "good" else mask == 0)
+
+
+def _mean_image(series: Series) -> NDArray[np.float32]:
+    """(y, x) mean of a few frames spread over the series: a picture to look at, not a measurement."""
+    present = np.flatnonzero(series.present)
+    chosen = present[np.unique(np.linspace(0, present.size - 1, _PREVIEW_FRAMES).round().astype(int))]
+    total = np.zeros(series.shape[1:], dtype=np.float64)
+    for frame in chosen:
+        total += series.read(int(frame), int(frame) + 1)[0]
+    return np.where(series.mask, total / chosen.size, np.nan).astype(np.float32)
+
+
+def _flags(series: Series, names: tuple[str, ...], roi_flags: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    flags = list(series.notes)
+    if series.missing:
+        flags.append(f"incomplete: {', '.join(series.missing)} missing, {int(series.present.sum())} frames used")
+    for name, crossed in zip(names, roi_flags, strict=True):
+        flags += [f"q-ROI {name} crosses the {region} region" for region in crossed]
+    return tuple(flags)
+
+
+def adopt(tt: TwoTime, notes: Sequence[str], scan: ScanInfo, settings: AnalysisConfig) -> ScanResult:
+    """The record of two-time maps that were computed elsewhere: no frames, no ROIs on a detector, no counts.
+
+    Args:
+        tt: Maps with baseline 1 (``correlation.read_map``).
+        notes: What was found and done while reading them; they become the record's flags.
+        scan: What is known of the measurement.
+        settings: Cell and shortest diagonal of S_noneq.
+    """
+    g2 = one_time(tt, convention=settings.correlation.one_time)
+    ne = nonequilibrium(tt, max_cells=settings.nonequilibrium.max_cells, min_pairs=settings.nonequilibrium.min_pairs)
+    unknown = np.full(len(tt.names), np.nan)
+    nowhere = np.zeros((1, 1), dtype=np.int32)
+    return ScanResult(
+        scan=scan,
+        rois=RoiSet(labels=nowhere, names=tt.names, q_par=unknown, q_z=unknown, flags=((),) * len(tt.names)),
+        geometry=Geometry(shape=(1, 1)),
+        two_time=tt,
+        one_time=g2,
+        nonequilibrium=tuple(ne),
+        fits=tuple(fit_decay(g2.tau, g2.g2[i], g2.error[i]) for i in range(len(tt.names))),
+        mean_image=np.full((1, 1), np.nan, dtype=np.float32),
+        mask=nowhere.astype(bool),
+        excluded={"bad_frames": int((~tt.valid_frames).sum())},
+        flags=tuple(notes),
+        provenance=provenance(settings),
+    )
+
+
+def uid_of_content(content: bytes) -> str:
+    """A uid for data that never were a Bluesky run: the same content, the same uid."""
+    return str(uuid.uuid5(_NAMESPACE, hashlib.sha256(content).hexdigest()))

@@ -1,0 +1,1 @@
+"""What plugs into Tiled: the Eiger adapter, the embedded server and the bridge to databroker."""

@@ -1,0 +1,40 @@
+"""The configuration that `tiled serve config` gets for a catalog in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
+
+FRAMES_FOLDER = "frames"
+"""Subfolder for detector files, the only external files that the server reads."""
+
+SHUTDOWN_SECONDS = 3
+"""Grace for open websockets: a viewer that keeps listening must not hold up the end."""
+
+
+def server_configuration(directory: Path, *, port: int, host: str = "127.0.0.1") -> dict[str, Any]:
+    """Configuration of a single-user Tiled server, ready for ``yaml.safe_dump``.
+
+    SQLite holds the catalog, DuckDB the tables, zarr the arrays, all below ``directory``; updates are streamed
+    from memory. The API key is not part of it: it comes from the environment.
+
+    Args:
+        directory: Absolute folder of the catalog.
+        port: TCP port to listen on.
+        host: Address to listen on.
+    """
+    return {
+        "catalog": {
+            "uri": f"sqlite:///{directory / 'catalog.db'}",
+            "init_if_not_exists": True,
+            "writable_storage": [str(directory / "arrays"), f"duckdb:///{directory / 'tables.duckdb'}"],
+            "readable_storage": [str(directory / FRAMES_FOLDER)],
+            "adapters_by_mimetype": {EIGER_MIMETYPE: "gbx_tiled.adapter:EigerAdapter"},
+        },
+        "streaming_cache": {"uri": "memory"},
+        "uvicorn": {"host": host, "port": port, "timeout_graceful_shutdown": SHUTDOWN_SECONDS},
+        # Readers take the detector files from disk or through the adapter, never as raw downloads.
+        "expose_raw_assets": False,
+    }

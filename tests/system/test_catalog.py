@@ -1,0 +1,252 @@
+"""Publication on a real server: complete or absent, once, and read back as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gbx_tiled.embedded import CatalogAddress
+from tiled.client.utils import ClientError
+
+from gbx_beamline import analyze, open_series
+from gbx_beamline.catalog import (
+    Catalog,
+    TiledSink,
+    connect,
+    find_record,
+    find_records,
+    find_terminal,
+    load_record,
+)
+from gbx_beamline.config import AnalysisConfig, parse_config
+from gbx_beamline.errors import (
+    AccessDeniedError,
+    CatalogError,
+    CatalogUnreachableError,
+    InputError,
+    RunNotFoundError,
+    SchemaError,
+)
+from gbx_beamline.pipeline import failure
+from gbx_beamline.records import ScanFailure, ScanInfo, ScanResult
+from gbx_beamline.simulation import SpeckleMovie
+
+
+@pytest.fixture(scope="module")
+def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
+    opened = connect(catalog_address.uri, catalog_address.api_key)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> AnalysisConfig:
+    labels = np.zeros((32, 32), dtype=np.int32)
+    labels[2:14, 2:30], labels[18:30, 2:30] = 1, 2
+    path = tmp_path_factory.mktemp("rois") / "rois.npy"
+    np.save(path, labels)
+    return parse_config({"analysis": {"rois": {"labels": str(path)}, "correlation": {"bad_frames": [3]}}}).analysis
+
+
+@pytest.fixture(scope="module")
+def result(settings: AnalysisConfig) -> ScanResult:
+    movie = SpeckleMovie((32, 32), 24, rate=0.05, modes=2, mean_counts=3.0, seed=1)
+    series = open_series(movie.read(0, 24), frame_time=0.5)
+    return analyze(series, settings)
+
+
+def of_run(result: ScanResult, uid: str, **scan: Any) -> ScanResult:
+    return dataclasses.replace(result, scan=dataclasses.replace(result.scan, run_uid=uid, **scan))
+
+
+def attempts(catalog: Catalog) -> set[str]:
+    return set(catalog.processed["attempts"])
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """Equal field by field, arrays bit by bit."""
+    if dataclasses.is_dataclass(expected):
+        assert type(found) is type(expected)
+        for part in dataclasses.fields(expected):
+            assert_same(getattr(found, part.name), getattr(expected, part.name))
+    elif isinstance(expected, np.ndarray):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    elif isinstance(expected, tuple):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_same(one, other)
+    elif isinstance(expected, float) and np.isnan(expected):
+        assert np.isnan(found)
+    else:
+        assert found == expected
+
+
+def test_a_record_comes_back_as_it_was(catalog: Catalog, result: ScanResult) -> None:
+    given = of_run(result, "round-trip", sample="Si", temperature=421.0, started=1.5, truth={"s_noneq": [0.1, 0.2]})
+    key = TiledSink(catalog).publish(given)
+    assert_same(load_record(catalog, key), given)
+    assert np.isnan(given.two_time.g2[0, 3]).all(), "the bad frame is a NaN row, stored as such"
+
+
+def test_two_time_has_one_chunk_per_roi(catalog: Catalog, result: ScanResult) -> None:
+    key = TiledSink(catalog).publish(of_run(result, "chunks"))
+    attempt = find_record(catalog, "chunks").metadata["attempt"]
+    node = catalog.processed["attempts"][attempt]["two_time"]
+    assert node.chunks == ((1, 1), (24,), (24,))
+    assert key.startswith("chunks-")
+
+
+def test_publishing_again_leaves_one_record(catalog: Catalog, result: ScanResult) -> None:
+    given = of_run(result, "again")
+    first = TiledSink(catalog).publish(given)
+    before = attempts(catalog)
+    assert TiledSink(catalog).publish(given) == first
+    assert attempts(catalog) == before
+    assert len(find_records(catalog, run_uid="again")) == 1
+
+
+def test_of_two_at_once_one_wins_and_the_other_cleans_up(catalog: Catalog, result: ScanResult) -> None:
+    """Both workers pass the first look before either has published: only the pointer decides."""
+    given = of_run(result, "race")
+    before = attempts(catalog)
+    start = threading.Barrier(4)
+    keys: list[str] = []
+
+    def work() -> None:
+        sink = TiledSink(catalog)
+        start.wait()
+        keys.append(sink.publish(given))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(keys) == 4
+    assert len(set(keys)) == 1
+    record = find_record(catalog, "race")
+    assert attempts(catalog) - before == {record.metadata["attempt"]}
+    assert_same(load_record(catalog, keys[0]), given)
+
+
+@pytest.fixture
+def broken_off(catalog: Catalog, result: ScanResult, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A worker that dies halfway through its arrays; yields the attempt it leaves behind."""
+    from gbx_beamline.catalog import publish
+
+    written = []
+    write = publish._write
+
+    def dies(folder: Any, name: str, *rest: Any) -> None:
+        if len(written) == 3:
+            raise ConnectionError("the worker died")
+        written.append(name)
+        write(folder, name, *rest)
+
+    before = attempts(catalog)
+    monkeypatch.setattr(publish, "_write", dies)
+    with pytest.raises(ConnectionError):
+        TiledSink(catalog).publish(of_run(result, "dies"))
+    monkeypatch.undo()
+    (left,) = attempts(catalog) - before
+    yield left
+
+
+def test_a_broken_off_attempt_is_never_seen_and_swept_later(
+    catalog: Catalog, result: ScanResult, broken_off: str
+) -> None:
+    assert find_records(catalog, run_uid="dies") == []
+    sink = TiledSink(catalog)
+    published = find_records(catalog)
+    assert sink.sweep() == 0, "somebody may still be writing it"
+    assert broken_off in attempts(catalog)
+    assert sink.sweep(older_than=0.0) == 1
+    assert broken_off not in attempts(catalog)
+    assert find_records(catalog) == published
+    for record in published:
+        load_record(catalog, record.key)
+
+
+def test_a_failure_is_a_record_and_a_later_result_replaces_it(
+    catalog: Catalog, result: ScanResult, settings: AnalysisConfig
+) -> None:
+    scan = ScanInfo(run_uid="fails-first", sample="Si")
+    error = InputError("nothing there", needed="something", action="look again")
+    sink = TiledSink(catalog)
+    failed = failure(scan, settings, error)
+    key = sink.publish(failed)
+    stored = load_record(catalog, key)
+    assert isinstance(stored, ScanFailure)
+    assert stored == failed
+    assert stored.reason == "nothing there; needed: something; look again."
+    terminal = find_terminal(catalog, scan, failed.provenance)
+    assert terminal is not None
+    assert terminal.failed
+    assert sink.publish(failed) == key
+    good = sink.publish(of_run(result, "fails-first"))
+    assert [record.key for record in find_records(catalog, run_uid="fails-first")] == [good]
+    assert len(find_records(catalog, run_uid="fails-first", with_superseded=True)) == 2
+    assert find_record(catalog, "fails-first").key == good
+
+
+def test_other_settings_make_another_record(catalog: Catalog, result: ScanResult, settings: AnalysisConfig) -> None:
+    sink = TiledSink(catalog)
+    sink.publish(of_run(result, "twice"))
+    other = dataclasses.replace(result.provenance, config_hash="0123456789ab")
+    sink.publish(dataclasses.replace(of_run(result, "twice"), provenance=other))
+    assert len(find_records(catalog, run_uid="twice")) == 2
+
+
+def test_records_are_found_by_sample(catalog: Catalog, result: ScanResult) -> None:
+    TiledSink(catalog).publish(of_run(result, "of-gold", sample="gold"))
+    assert [record.run_uid for record in find_records(catalog, sample="gold")] == ["of-gold"]
+
+
+def test_a_foreign_schema_version_is_refused(catalog: Catalog, result: ScanResult) -> None:
+    key = TiledSink(catalog).publish(of_run(result, "from-the-future"))
+    catalog.processed["records"][key].update_metadata({"schema_version": 99}, drop_revision=True)
+    with pytest.raises(SchemaError, match=r"has schema version 99; needed: version 1; .*analyse the run again"):
+        load_record(catalog, key)
+
+
+def test_unknown_uids_say_what_to_do(catalog: Catalog) -> None:
+    with pytest.raises(RunNotFoundError, match="no run 'feedbeef' in"):
+        catalog.run("feedbeef")
+    with pytest.raises(RunNotFoundError, match="no analysed runs start with 'feedbeef'"):
+        find_record(catalog, "feedbeef")
+    with pytest.raises(RunNotFoundError, match="no record 'feedbeef'"):
+        load_record(catalog, "feedbeef")
+
+
+def test_a_wrong_key_and_no_key_are_refused_in_words(catalog_address: CatalogAddress) -> None:
+    with pytest.raises(AccessDeniedError, match=r"refuses the API key \(401\).*TILED_API_KEY"):
+        connect(catalog_address.uri, "wrong")
+    with pytest.raises(AccessDeniedError, match=r"wants an API key and got none|refuses the API key"):
+        connect(catalog_address.uri, None)
+
+
+def test_nobody_there_is_said_in_words() -> None:
+    with pytest.raises(CatalogUnreachableError, match=r"no Tiled server answers at http://127\.0\.0\.1:9"):
+        connect("http://127.0.0.1:9", "key")
+    with pytest.raises(CatalogUnreachableError, match="'tiled' is no address"):
+        connect("tiled", "key")
+
+
+def test_a_server_without_our_containers_is_told(catalog_address: CatalogAddress) -> None:
+    with pytest.raises(CatalogError, match=r"has no container 'chx/raw'"):
+        connect(catalog_address.uri, catalog_address.api_key, raw="chx/raw")
+
+
+def test_labels_in_the_catalog_are_read(catalog: Catalog, tmp_path: Path) -> None:
+    labels = np.arange(6, dtype=np.int32).reshape(2, 3)
+    try:
+        catalog.processed.write_array(labels, key="my-rois")
+    except ClientError as error:  # left by an earlier test of the session
+        assert error.response.status_code == 409
+    np.testing.assert_array_equal(catalog.array("processed/my-rois"), labels)

@@ -1,0 +1,89 @@
+"""Configuration files: what is refused, and what a change of settings does to a record's identity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gbx_beamline.config import AnalysisConfig, Config, load_config, parse_config
+from gbx_beamline.errors import ConfigError
+
+INVALID = sorted((Path(__file__).parents[2] / "configs" / "invalid").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+def test_invalid_configurations_say_what_is_wrong(path: Path) -> None:
+    """The first line of each file holds the words that the message must contain."""
+    expected = path.read_text().splitlines()[0].removeprefix("# says: ")
+    with pytest.raises(ConfigError) as refused:
+        load_config(path)
+    assert expected in str(refused.value)
+
+
+def test_there_are_invalid_configurations() -> None:
+    assert len(INVALID) >= 6
+
+
+@pytest.mark.parametrize("name", ["demo", "chx"])
+def test_shipped_configurations_are_valid(repository: Path, name: str) -> None:
+    config = load_config(repository / "configs" / f"{name}.yaml")
+    assert config.analysis.rois.given
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml: No such file"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config({"analysis": {"nonequilibrium": {"max_cells": 1}}, "colour": "red"})
+    assert "analysis.nonequilibrium.max_cells" in str(refused.value)
+    assert "unknown key 'colour'" in str(refused.value)
+
+
+def test_sample_overrides_only_what_it_names() -> None:
+    config = parse_config(
+        {
+            "analysis": {"geometry": {"incidence_deg": 0.25, "tilt_deg": 1.0}, "rois": {"rings": [{"q": [0.01, 0.02]}]}},
+            "samples": {"gold": {"geometry": {"incidence_deg": 0.3}}},
+        }
+    )
+    gold = config.for_sample("gold")
+    assert gold.geometry.incidence_deg == 0.3
+    assert gold.geometry.tilt_deg == 1.0
+    assert gold.rois == config.analysis.rois
+    assert config.for_sample("silicon") == config.analysis
+    assert config.for_sample(None) == config.analysis
+
+
+def test_hash_follows_settings_and_content_not_paths(tmp_path: Path) -> None:
+    first, second = tmp_path / "mask.npy", tmp_path / "elsewhere.npy"
+    np.save(first, np.ones((2, 2), dtype=bool))
+    np.save(second, np.ones((2, 2), dtype=bool))
+    base = AnalysisConfig()
+
+    def with_mask(path: Path) -> AnalysisConfig:
+        return base.model_copy(update={"mask": base.mask.model_copy(update={"file": path})})
+
+    assert with_mask(first).hash == with_mask(second).hash != base.hash
+    before = with_mask(first).hash
+    np.save(first, np.zeros((2, 2), dtype=bool))
+    assert with_mask(first).hash != before
+    assert base.hash == Config().analysis.hash
+
+
+def test_hash_names_an_absent_file(tmp_path: Path) -> None:
+    base = AnalysisConfig()
+    lost = base.model_copy(update={"mask": base.mask.model_copy(update={"file": tmp_path / "lost.npy"})})
+    with pytest.raises(ConfigError, match=r"lost\.npy"):
+        _ = lost.hash
+
+
+def test_relative_paths_are_those_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("analysis: {rois: {labels: rois.npy}, mask: {file: mask.npy}}\n")
+    config = load_config(tmp_path / "site.yaml")
+    assert config.analysis.rois.labels == tmp_path / "rois.npy"
+    assert config.analysis.mask.file == tmp_path / "mask.npy"
