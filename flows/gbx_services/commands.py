@@ -50,4 +50,4 @@ def demo(config_path: Path | None, directory: Path | None) -> None:
     config = demo_configuration(config_path)
     if directory is not None:
         config = config.model_copy(update={"catalog": config.catalog.model_copy(update={"directory": directory})})
-    run_demo(config, Console())
+    run_demo(config, Console(), config_path=config_path)

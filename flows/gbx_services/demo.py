@@ -83,10 +83,13 @@ def run_demo(config: Config, console: Console, *, config_path: Path | None = Non
                 bars.ready()
 
             trigger = EndOfRunTrigger(prefect.url, when_ready)
-            uids = _measure(config, address, trigger, bars)
+            # A later demo in the same catalog is another sample spot, not the same photons again.
+            fresh = config.demo.model_copy(update={"seed": config.demo.seed + len(catalog.raw)})
+            uids = _measure(config.model_copy(update={"demo": fresh}), address, trigger, bars)
             records = _await_records(catalog, uids, trigger, bars)
             trigger.close()
         results = [load_record(catalog, record.key) for record in records]
+        catalog.close()
     _tell(console, records, [r for r in results if isinstance(r, ScanResult)], directory, time.monotonic() - began)
 
 

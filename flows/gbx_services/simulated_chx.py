@@ -22,6 +22,8 @@ ANGSTROM = 1e-10
 _RATES_PER_ROI = 16
 """Pixels of a q-ROI, by quantiles of their rate, that stand for all in its true map."""
 
+_GAP, _DEAD = np.uint32(1), np.uint32(2)
+
 Watcher = Callable[[int], None]
 """Told how many frames of the present series were taken."""
 
@@ -40,7 +42,9 @@ class SimulatedChx:
         geometry = overlay(Geometry(shape=demo.shape, flip_y=True), demo.geometry)
         analysed = overlay(geometry, config.for_sample(demo.sample).geometry)
         maps = q_maps(analysed)
-        feed = _DemoFeed(config, np.abs(maps.q_par), rois_from_config(analysed, config.analysis.rois), watcher)
+        feed = _DemoFeed(
+            config, np.abs(maps.q_par), rois_from_config(analysed, config.for_sample(demo.sample).rois), watcher
+        )
         self.temperature = SampleTemperature(temperature=demo.dynamics[0].temperature_k)
         self.detector = SimulatedEiger(
             directory=directory, feed=feed, geometry=geometry, frames_per_file=demo.frames_per_file
@@ -53,7 +57,14 @@ class _DemoFeed(SpeckleFeed):
 
     def __init__(self, config: Config, q: NDArray[np.float64], rois: RoiSet, watcher: Watcher) -> None:
         demo = config.demo
-        super().__init__(q, _dynamics(demo), modes=demo.coherence_modes, mean_counts=demo.mean_counts, seed=demo.seed)
+        super().__init__(
+            q,
+            _dynamics(demo),
+            modes=demo.coherence_modes,
+            mean_counts=demo.mean_counts,
+            seed=demo.seed,
+            pixel_mask=_pixel_mask(demo),
+        )
         self._config = config
         self._rois = rois
         self._watcher = watcher
@@ -85,6 +96,16 @@ class _DemoFeed(SpeckleFeed):
             )
             found.append(round(true.s_noneq, 6))
         return found
+
+
+def _pixel_mask(demo: DemoConfig) -> NDArray[np.uint32]:
+    """(y, x) bits as an Eiger's: a gap between modules, 37 rows high, and a few dead pixels."""
+    mask = np.zeros(demo.shape, dtype=np.uint32)
+    rows = demo.shape[0]
+    mask[rows // 2 : rows // 2 + min(37, rows // 8)] = _GAP
+    dead = np.random.default_rng(demo.seed).integers(0, mask.size, size=mask.size // 10_000)
+    mask.ravel()[dead] |= _DEAD
+    return mask
 
 
 def _dynamics(demo: DemoConfig) -> RelaxationTable:

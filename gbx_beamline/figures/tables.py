@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from gbx_beamline.catalog.read import RecordSummary
 
@@ -81,50 +84,54 @@ def as_text(records: Iterable[RecordSummary], form: Literal["csv", "json"]) -> s
     return buffer.getvalue().rstrip("\n")
 
 
-def as_table(records: Iterable[RecordSummary], *, title: str = "") -> Table:
-    """The rows as a table for terminals."""
-    table = Table(title=title or None, title_justify="left", caption=_CAPTION, caption_justify="left")
-    for name, justify in _COLUMNS:
-        table.add_column(name, justify=justify, no_wrap=name != "status", overflow="fold")
-    previous = None
-    for row in rows(records):
-        uid = row["run_uid"]
-        if previous not in (None, uid):
-            table.add_section()
-        first = uid != previous
-        previous = uid
-        table.add_row(
-            uid[:8] if first else "",
-            (row["sample"] or "") if first else "",
-            _show(row["temperature_K"], ".0f") if first else "",
-            row["roi"] or "",
-            _show(row["q_par_1/A"], ".4f"),
-            _show(row["frames"], "d"),
-            _show(row["s_noneq"], ".3f"),
-            _show(row["s_true"], ".3f"),
-            _show(row["drift/contrast"], ".3f"),
-            _show(row["tau_s"], ".3g"),
-            row["status"],
-        )
-    return table
+def as_table(records: Sequence[RecordSummary], *, title: str = "") -> Group:
+    """The rows as a table for terminals of 80 columns, with samples, flags and failures in words below it."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in ("uid", "T/K", "q 1/Å", "frames", "S_noneq", "true S", "drift/β", "τ/s", "status"):
+        table.add_column(name, justify="left" if name in ("uid", "status") else "right", no_wrap=True)
+    for record in records:
+        content = rows([record])
+        for i, row in enumerate(content):
+            first = i == 0
+            table.add_row(
+                row["run_uid"][:8] if first else "",
+                _show(row["temperature_K"], ".1f") if first else "",
+                _show(row["q_par_1/A"], ".4f") if row["q_par_1/A"] is not None else row["roi"] or "–",
+                _show(row["frames"], "d"),
+                _show(row["s_noneq"], ".3f"),
+                _show(row["s_true"], ".3f"),
+                _show(row["drift/contrast"], ".3f"),
+                _show(row["tau_s"], ".3g"),
+                "failed" if record.failed else "ok" if row["s_noneq"] is not None else "no S",
+                end_section=i == len(content) - 1,
+            )
+    notes = _notes(records)
+    return Group(*([Text(title, style="bold")] if title else []), table, *notes)
 
 
-_COLUMNS: list[tuple[str, Literal["left", "right"]]] = [
-    ("uid", "left"),
-    ("sample", "left"),
-    ("T/K", "right"),
-    ("q-ROI", "left"),
-    ("q_par 1/Å", "right"),
-    ("frames", "right"),
-    ("S_noneq", "right"),
-    ("true S", "right"),
-    ("drift/β", "right"),
-    ("τ/s", "right"),
-    ("status", "left"),
-]
+def _notes(records: Sequence[RecordSummary]) -> list[Text]:
+    """What the columns cannot hold: samples, and flags and reasons with the runs they belong to."""
+    said: dict[str, list[str]] = {}
+    for record in records:
+        meta = record.metadata
+        texts = [f"failed: {meta['reason']}"] if record.failed else list(meta["flags"])
+        texts.append(f"sample {meta['sample'] or 'unnamed'}")
+        if not record.failed:
+            states = {roi["nonequilibrium"]["status"] for roi in meta["rois"]} - {"ok"}
+            texts += [f"no S_noneq: {state}" for state in sorted(states)]
+        for text in texts:
+            said.setdefault(text, []).append(record.run_uid[:8])
+    everywhere = len({record.run_uid for record in records})
+    notes = []
+    for text, uids in said.items():
+        runs = list(dict.fromkeys(uids))
+        notes.append(Text(f"{'all' if len(runs) == everywhere > 1 else ', '.join(runs)}: {text}", style="dim"))
+    return [*notes, Text(_CAPTION, style="dim")] if records else notes
+
+
 _CAPTION = (
-    "S_noneq: share of g2's variance that breaks time-translation invariance (Eq. 3); "
-    "true S: of the simulated run without noise; drift/β: rms drift over contrast."
+    "S_noneq: share of g2's variance that breaks time-translation invariance (Eq. 3, bare: noise counts); "
+    "true S: of the simulated run without noise; drift/β: rms drift over contrast; τ: 1 / rate of the fitted decay."
 )
 
 

@@ -130,8 +130,9 @@ def _containers(node: Any) -> list[Any]:
     if "streams" in names:
         return _containers(plain["streams"])
     names.sort(key=lambda name: name != "primary")
-    streams = [child for name in names[:16] if (child := plain[name]).structure_family == "container"]
-    return [*streams, node]
+    # Runs that come from a databroker show the data of a stream one level down.
+    children = [child if hasattr(child := plain[name], "structure_family") else child["data"] for name in names[:16]]
+    return [*(child for child in children if child.structure_family == "container"), node]
 
 
 def _start_of(container: Any) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from bluesky_tiled_plugins.writing.tiled_writer import RunNormalizer
+from event_model import DocumentNames
 
 from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 from gbx_bluesky.consolidator import LEGACY_SPECS, PIXEL_MASK
@@ -40,14 +41,14 @@ class EigerNormalizer(RunNormalizer):
     def emit(self, name: Any, doc: Any) -> None:
         """Pass a document on, and beside each Eiger image its pixel mask."""
         super().emit(name, doc)
-        if name == "stream_resource" and doc["parameters"].get("spec") in LEGACY_SPECS:
+        if name is DocumentNames.stream_resource and doc["parameters"].get("spec") in LEGACY_SPECS:
             mask_uid = f"{doc['uid']}-mask"
             self._mask_resources[doc["uid"]] = mask_uid
             parameters = {**doc["parameters"], "dataset": PIXEL_MASK}
             super().emit(
                 name, {**doc, "uid": mask_uid, "data_key": mask_key(doc["data_key"]), "parameters": parameters}
             )
-        elif name == "stream_datum" and doc["stream_resource"] in self._mask_resources:
+        elif name is DocumentNames.stream_datum and doc["stream_resource"] in self._mask_resources:
             mask_uid = self._mask_resources[doc["stream_resource"]]
             super().emit(name, {**doc, "uid": f"{doc['uid']}-mask", "stream_resource": mask_uid})
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 from tiled.client import from_uri
 from tiled.client.container import Container
+
+from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ import bluesky.plans as bp
 import numpy as np
 from bluesky import RunEngine
 from bluesky_tiled_plugins.writing.tiled_writer import TiledWriter
-from gbx_bluesky.eiger import SimulatedEiger
-from gbx_bluesky.feeds import ReplayFeed
-from gbx_bluesky.legacy_eiger import SPEC_TO_MIMETYPE, EigerNormalizer
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from gbx_beamline.records import Geometry
+from gbx_bluesky.eiger import SimulatedEiger
+from gbx_bluesky.feeds import ReplayFeed
+from gbx_bluesky.legacy_eiger import SPEC_TO_MIMETYPE, EigerNormalizer
 
 ROWS, COLUMNS = 24, 31
 GEOMETRY = Geometry(

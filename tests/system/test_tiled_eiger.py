@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ import httpx
 import numpy as np
 import pytest
 from eiger_runs import GEOMETRY, Taken, movie, take, writer
-from gbx_tiled.broker import broker
-from gbx_tiled.embedded import CatalogAddress
 from tiled.client.container import Container
 
-from gbx_beamline.errors import AccessDeniedError, MissingFramesError, RunNotFoundError
+from gbx_beamline.errors import AccessDeniedError, CatalogError, MissingFramesError
 from gbx_beamline.frames import EigerFile, EigerHeader, EigerWriter, open_series
 from gbx_beamline.frames.series import Series
 from gbx_beamline.frames.tiled_node import series_from_node
+from gbx_tiled.broker import broker
+from gbx_tiled.embedded import CatalogAddress
 
 
 @pytest.fixture(scope="module", params=[2, 1], ids=["one master", "two masters"])
@@ -80,9 +81,7 @@ def test_slices_over_http_are_numpys(taken: Taken, raw_runs: Container, selectio
 def test_blocks_and_regions_of_a_node_are_those_of_the_frames(taken: Taken, raw_runs: Container) -> None:
     np.testing.assert_array_equal(image_of(raw_runs, taken.uid).read_block((0, 0, 0)), taken.frames)
     series = series_from_node(raw_runs[taken.uid], prefer="http")
-    np.testing.assert_array_equal(
-        series.read(24, 27, (slice(2, 8), slice(0, 31))), taken.frames[24:27, 2:8]
-    )
+    np.testing.assert_array_equal(series.read(24, 27, (slice(2, 8), slice(0, 31))), taken.frames[24:27, 2:8])
 
 
 def test_the_mask_is_a_node_of_its_own(taken: Taken, raw_runs: Container) -> None:
@@ -148,10 +147,14 @@ def test_legacy_chx_documents_become_eiger_nodes(raw_runs: Container, catalog_di
     assert (http.geometry.beam_center_x, http.geometry.beam_center_y) == (1143.0, 1229.5)
 
 
-def test_a_databroker_broker_finds_runs_and_reads_tables(
-    taken: Taken, catalog_address: CatalogAddress
-) -> None:
-    db = broker(catalog_address.uri, catalog_address.api_key)
+@pytest.fixture
+def db(catalog_address: CatalogAddress) -> Iterator[Any]:
+    found = broker(catalog_address.uri, catalog_address.api_key)
+    yield found
+    found.v2.context.close()
+
+
+def test_a_databroker_broker_finds_runs_and_reads_tables(taken: Taken, db: Any) -> None:
     header = db[taken.uid]
     assert header.start["sample"] == "gold"
     assert header.stop["exit_status"] == "success"
@@ -159,8 +162,15 @@ def test_a_databroker_broker_finds_runs_and_reads_tables(
     assert taken.uid in [found.start["uid"] for found in db(sample="gold")]
 
 
+def test_runs_from_a_broker_open_as_series_and_leave_other_clients_as_they_were(
+    taken: Taken, db: Any, raw_runs: Container
+) -> None:
+    assert_same(open_series(db.v2[taken.uid]), open_series(raw_runs[taken.uid]))
+    np.testing.assert_array_equal(image_of(raw_runs, taken.uid)[3], taken.frames[3])
+
+
 def test_a_broker_with_a_wrong_key_or_container_says_so(catalog_address: CatalogAddress) -> None:
     with pytest.raises(AccessDeniedError, match="TILED_API_KEY"):
         broker(catalog_address.uri, "0" * 64)
-    with pytest.raises(RunNotFoundError, match="'no_such'"):
-        broker(catalog_address.uri, catalog_address.api_key, container="no_such")
+    with pytest.raises(CatalogError, match="'no_such'"):
+        broker(catalog_address.uri, catalog_address.api_key, raw="no_such")

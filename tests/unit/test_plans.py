@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,11 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus
+from bluesky_queueserver.manager.profile_ops import (
+    existing_plans_and_devices_from_nspace,
+    prepare_plan,
+    validate_plan,
+)
 
 from gbx_beamline.errors import GbxError
 from gbx_beamline.frames import open_series
@@ -175,3 +183,50 @@ def test_the_truth_of_a_run_makes_its_frames_again(
     again.configure(truth["temperature"], truth["frame_time"])
     taken = np.concatenate([frames for _, frames in open_series(_master(documents)).blocks()])
     np.testing.assert_array_equal(taken, np.stack(list(again.movie(4, truth["series"]))))
+
+
+def test_the_queue_server_accepts_the_plans_and_finds_the_devices(
+    detector: SimulatedEiger, stage: SampleTemperature
+) -> None:
+    namespace = {
+        "eiger4m_single": detector,
+        "T_sample": stage,
+        "traces": SideTraces(SmoothTraces(seed=1)),
+        "count_series": count_series,
+        "temperature_series": temperature_series,
+    }
+    plans, devices, plans_in_nspace, devices_in_nspace = existing_plans_and_devices_from_nspace(nspace=namespace)
+    assert set(plans) == {"count_series", "temperature_series"}
+    assert set(devices) == {"eiger4m_single", "T_sample", "traces"}
+    series = {"frames": 5, "frame_time": 1.0, "sample": "Si", "traces": "traces"}
+    item = {"name": "temperature_series", "args": ["eiger4m_single", "T_sample", [300.0]], "kwargs": series}
+    item |= {"item_type": "plan", "user_group": "primary"}
+
+    accepted, reason = validate_plan(item, allowed_plans=plans, allowed_devices=devices)
+    assert accepted, reason
+    prepared = prepare_plan(
+        item,
+        plans_in_nspace=plans_in_nspace,
+        devices_in_nspace=devices_in_nspace,
+        allowed_plans={"primary": plans},
+        allowed_devices={"primary": devices},
+        nspace=namespace,
+    )
+    # Names became devices, which is what `typing.Any` and stringised annotations silently prevent.
+    assert prepared["args"][:2] == [detector, stage]
+    assert prepared["kwargs"]["traces"] is namespace["traces"]
+
+
+def test_importing_the_startup_module_touches_nothing(tmp_path: Path) -> None:
+    script = (
+        "import gbx_bluesky.startup as s, sys;"
+        "print(sorted(s.__all__), 'prefect' in sys.modules, 'torch' in sys.modules, s.catalog_writer.left_behind)"
+    )
+    environment = {**os.environ, "GBX_DIRECTORY": str(tmp_path / "data"), "GBX_TILED_URI": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("]")[0].count("'") == 14
+    assert done.stdout.rstrip().endswith("False False []")
+    assert list(tmp_path.iterdir()) == []
