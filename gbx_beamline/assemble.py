@@ -68,7 +68,7 @@ def open_catalog(config: Config, *, api_key: str | None = None) -> Iterator[Cata
     from gbx_beamline.catalog import connect
 
     settings = config.catalog
-    uri = settings.uri or os.environ.get(URI_VARIABLE)
+    uri = server_address(config)
     with ExitStack() as stack:
         if uri:
             key = api_key or api_key_in_environment(config)
@@ -78,6 +78,11 @@ def open_catalog(config: Config, *, api_key: str | None = None) -> Iterator[Cata
         catalog = connect(uri, key, raw=settings.raw, processed=settings.processed)
         stack.callback(catalog.close)
         yield catalog
+
+
+def server_address(config: Config) -> str | None:
+    """Address of the configured Tiled server; None means the embedded one."""
+    return config.catalog.uri or os.environ.get(URI_VARIABLE)
 
 
 def api_key_in_environment(config: Config) -> str | None:
@@ -117,6 +122,7 @@ def analyze_run(
         ConfigError: a file that the configuration names is absent.
     """
     from gbx_beamline.catalog import TiledSink, find_terminal
+    from gbx_beamline.catalog.connect import said_in_words
     from gbx_beamline.frames import open_series
 
     run = catalog.run(uid)
@@ -133,8 +139,10 @@ def analyze_run(
         return Analysis(key=existing.key, outcome=None)
     outcome: ScanResult | ScanFailure
     try:
-        series = open_series(run, allow_incomplete=settings.allow_incomplete)
-        outcome = pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array)
+        # Frames may come over HTTP: a server that goes away meanwhile is no fault of the scan.
+        with said_in_words(catalog.uri):
+            series = open_series(run, allow_incomplete=settings.allow_incomplete)
+            outcome = pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array)
     except CatalogError:
         raise
     except GbxError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from gbx_beamline import __version__
 from gbx_beamline.config import AnalysisConfig, Config, MaskConfig
 from gbx_beamline.correlation import fit_decay, one_time, two_time
-from gbx_beamline.errors import InputError, RoiError
+from gbx_beamline.errors import RoiError
 from gbx_beamline.frames import Series
 from gbx_beamline.frames.numpy_files import read_array
 from gbx_beamline.geometry import overlay, rois_from_config
@@ -106,7 +107,7 @@ def describe_start(start: Mapping[str, Any], *, source: str) -> ScanInfo:
     return ScanInfo(
         run_uid=str(start["uid"]),
         sample=None if sample is None else str(sample),
-        temperature=_temperature(start),
+        temperature=_temperature(start)[0],
         started=start.get("time"),
         truth=start.get("truth"),
         access_tags=tuple(start.get("tiled_access_tags", ())),
@@ -120,20 +121,23 @@ def _describe_file(series: Series) -> ScanInfo:
     return ScanInfo(run_uid=uid, sample=series.metadata.get("sample"), temperature=temperature, source=series.name)
 
 
-def _temperature(start: Mapping[str, Any]) -> float | None:
-    """K. CHX's own key ``T_sample`` is a string in Celsius; ours, ``temperature``, is a number in K."""
-    if start.get("temperature") is not None:
-        return float(start["temperature"])
-    if start.get("T_sample") is None:
-        return None
+def _temperature(start: Mapping[str, Any]) -> tuple[float | None, str | None]:
+    """K, and what to say where the entry is no temperature: that is no reason to leave a scan unanalysed.
+
+    CHX's own key ``T_sample`` is a string in Celsius; ours, ``temperature``, is a number in K.
+    """
+    key, zero = ("temperature", 0.0) if start.get("temperature") is not None else ("T_sample", _CELSIUS)
+    value = start.get(key)
+    if value is None:
+        return None, None
     try:
-        return float(start["T_sample"]) + _CELSIUS
-    except ValueError as error:
-        raise InputError(
-            f"T_sample is {start['T_sample']!r}",
-            needed="a temperature in degrees Celsius",
-            action="correct the start document's metadata or leave the key out",
-        ) from error
+        kelvin = float(value) + zero
+    except (TypeError, ValueError):
+        kelvin = math.nan
+    if not (math.isfinite(kelvin) and kelvin > 0):
+        unit = "kelvin" if key == "temperature" else "degrees Celsius"
+        return None, f"temperature unknown: {key} is {value!r}, not a number of {unit}"
+    return kelvin, None
 
 
 def _masked(series: Series, settings: MaskConfig) -> Series:
@@ -155,6 +159,8 @@ def _mean_image(series: Series) -> NDArray[np.float32]:
 
 def _flags(series: Series, names: tuple[str, ...], roi_flags: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     flags = list(series.notes)
+    if (unknown := _temperature(series.metadata.get("start", {}))[1]) is not None:
+        flags.append(unknown)
     if series.missing:
         flags.append(f"incomplete: {', '.join(series.missing)} missing, {int(series.present.sum())} frames used")
     for name, crossed in zip(names, roi_flags, strict=True):

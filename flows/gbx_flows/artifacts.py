@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterable
 
 from gbx_beamline.catalog import RecordSummary
@@ -15,6 +16,11 @@ _PICTURE_DPI = 60
 """Small enough to live inside the artifact; the full picture comes from ``gbx report``."""
 
 _COLUMNS = ("roi", "q_par_1/A", "frames", "s_noneq", "s_noneq_norm", "s_true", "drift/contrast", "tau_s", "status")
+
+
+def artifact_key(uid: str) -> str:
+    """Key of the artifact of one run; Prefect takes lower-case letters, digits and dashes only."""
+    return f"xpcs-{re.sub('[^a-z0-9]+', '-', uid.lower())}"
 
 
 def report_markdown(outcome: ScanResult | ScanFailure, summaries: Iterable[RecordSummary]) -> str:

@@ -13,28 +13,39 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.blocks.system import Secret
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
 from prefect.tasks import Task
 
 from gbx_beamline import assemble
-from gbx_beamline.errors import CatalogError, ConfigError, InputError, RunNotFoundError
-from gbx_flows.artifacts import report_markdown
+from gbx_beamline.errors import AccessDeniedError, CatalogError, ConfigError, InputError, SchemaError
+from gbx_beamline.records import ScanFailure
+from gbx_flows.artifacts import artifact_key, report_markdown
 
 SECRET_BLOCK = "tiled-api-key"
 """Prefect Secret that holds the catalog's key at a facility; the environment comes first."""
 
+_RETRY_DELAYS: list[float] = [2, 5, 15, 40]
+"""s before each further try: about a minute together, as long as a catalog takes to start again."""
 
-def _catalog_trouble(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Only trouble with the catalog may pass by itself; everything else would fail the same way again."""
+_JITTER = 0.5
+
+
+def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Only trouble with the catalog may pass by itself; everything else would fail the same way again.
+
+    A run may be unknown or unfinished because its documents are still on their way to the catalog.
+    """
     error = state.result(raise_on_failure=False)
-    return isinstance(error, CatalogError) and not isinstance(error, RunNotFoundError)
+    return isinstance(error, CatalogError) and not isinstance(error, AccessDeniedError | SchemaError)
 
 
 @task(
-    retries=4,
-    retry_delay_seconds=[2, 5, 15, 40],
-    retry_jitter_factor=0.5,
-    retry_condition_fn=_catalog_trouble,
+    retries=len(_RETRY_DELAYS),
+    retry_delay_seconds=_RETRY_DELAYS,
+    retry_jitter_factor=_JITTER,
+    retry_condition_fn=_may_pass,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
@@ -48,15 +59,23 @@ def analyze_scan(uid: str, api_key: str | None = None, dry_run: bool = False) ->
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
         done = assemble.analyze_run(catalog, uid, config, dry_run=dry_run)
-    if done.already_there:
-        logger.info("run %s was analysed with these settings before: record %s stands", uid, done.key)
+    where = "dry run, nothing published" if dry_run else f"record {done.key}"
+    if done.outcome is None:
+        logger.info("run %s was analysed with these settings before: %s stands", uid, where)
+    elif isinstance(done.outcome, ScanFailure):
+        logger.warning("run %s cannot be analysed: %s (%s)", uid, done.outcome.reason, where)
     else:
-        logger.info("run %s: %s", uid, done.key or "dry run, nothing published")
+        logger.info("run %s: %d q-ROIs analysed (%s)", uid, len(done.outcome.rois), where)
     return done.key
 
 
 @task(
-    retries=2, retry_delay_seconds=5, retry_condition_fn=_catalog_trouble, cache_policy=NO_CACHE, persist_result=False
+    retries=len(_RETRY_DELAYS),
+    retry_delay_seconds=_RETRY_DELAYS,
+    retry_jitter_factor=_JITTER,
+    retry_condition_fn=_may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
 )
 def publish_artifact(uid: str, key: str, api_key: str | None = None) -> None:
     """A Markdown artifact with the table of results and a picture of the scan."""
@@ -68,12 +87,19 @@ def publish_artifact(uid: str, key: str, api_key: str | None = None) -> None:
         outcome = load_record(catalog, key)
     create_markdown_artifact(
         markdown=report_markdown(outcome, summaries),
-        key=f"xpcs-{uid}",
+        key=artifact_key(uid),
         description=f"XPCS analysis of run {uid[:8]}",
     )
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@task(
+    retries=len(_RETRY_DELAYS),
+    retry_delay_seconds=_RETRY_DELAYS,
+    retry_jitter_factor=_JITTER,
+    retry_condition_fn=_may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def record_failure(uid: str, error: str, api_key: str | None = None) -> str:
     """Leave a record of an error that nobody foresaw, so that no scan is without an answer."""
     from gbx_beamline import pipeline
@@ -102,7 +128,21 @@ def _api_key(given: str | None) -> str | None:
     return secret.get()
 
 
-@flow(name="end-of-run", flow_run_name="end-of-run {stop_doc[run_start]}", persist_result=False)
+def _forget_key(stop_doc: Mapping[str, Any], dry_run: bool) -> None:
+    """Take the key out of the parameters that Prefect keeps and shows to whoever sees the flow run."""
+    parameters = {"stop_doc": dict(stop_doc), "api_key": None, "dry_run": dry_run}
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(
+            flow_run.id, parameters=end_of_run_workflow.serialize_parameters(parameters)
+        ).raise_for_status()
+
+
+def _flow_run_name() -> str:
+    # A format string would stop a flow without run_start before it can say what is wrong.
+    return f"end-of-run {flow_run.parameters['stop_doc'].get('run_start', 'of no run')}"
+
+
+@flow(name="end-of-run", flow_run_name=_flow_run_name, persist_result=False)
 def end_of_run_workflow(stop_doc: Mapping[str, Any], api_key: str | None = None, dry_run: bool = False) -> str:
     """Analyse the scan that has just ended.
 
@@ -110,13 +150,27 @@ def end_of_run_workflow(stop_doc: Mapping[str, Any], api_key: str | None = None,
 
     Args:
         stop_doc: The run's stop document; only ``run_start`` is used.
-        api_key: Key of the catalog; else from the environment, else from the Prefect Secret ``tiled-api-key``.
+        api_key: Key of the catalog; else from the environment, else from the Prefect Secret ``tiled-api-key``,
+            where it belongs: whatever starts a flow run with parameters may show them.
         dry_run: True computes and publishes nothing.
 
     Returns:
         Key of the record that readers see, a result or a reasoned failure; empty for a dry run.
+
+    Raises:
+        InputError: a stop document that names no run.
+        CatalogError: the catalog is unreachable, refuses the key, or still lacks the run after all tries.
+        ConfigError: settings that cannot be read.
     """
-    uid = stop_doc["run_start"]
+    if api_key:
+        _forget_key(stop_doc, dry_run)
+    uid = stop_doc.get("run_start")
+    if not isinstance(uid, str) or not uid:
+        raise InputError(
+            f"a stop document whose run_start is {uid!r}",
+            needed="the uid of the run that has ended",
+            action="start the flow with a stop document as Bluesky emits it",
+        )
     key = _api_key(api_key)
     try:
         record = analyze_scan(uid, key, dry_run)

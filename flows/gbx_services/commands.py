@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gbx_beamline import assemble
 from gbx_beamline.cli import EXIT_REFUSED, config_option
+from gbx_beamline.errors import GbxError
 
 
 @click.command()
@@ -51,3 +52,54 @@ def demo(config_path: Path | None, directory: Path | None) -> None:
     if directory is not None:
         config = config.model_copy(update={"catalog": config.catalog.model_copy(update={"directory": directory})})
     run_demo(config, Console(), config_path=config_path)
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@config_option
+@click.option("--sample", help="Name of the sample.")
+@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Sample temperature, K.")
+@click.option("--baseline", type=click.Choice(["0", "1"]), help="Of a map: 1 for g2, 0 for g2 - 1; default: detected.")
+@click.option(
+    "--frame-time", type=click.FloatRange(min=0, min_open=True), help="Of a map: s between rows. Needed for maps."
+)
+@click.option(
+    "--copy", is_flag=True, help="Copy a master's files into the embedded catalog's folder instead of linking."
+)
+def import_files(
+    files: tuple[Path, ...],
+    config_path: Path | None,
+    sample: str | None,
+    temperature: float | None,
+    baseline: str | None,
+    frame_time: float | None,
+    copy: bool,
+) -> None:
+    """Bring Eiger masters or two-time maps (.npy, .npz with g12) into the catalog.
+
+    A file that cannot be imported does not keep the others out.
+
+    Example: gbx import scan_1_master.h5 --sample Si --temperature 421
+    """
+    from gbx_services.importing import About, import_file
+
+    config = assemble.configuration(config_path)
+    about = About(sample, temperature, None if baseline is None else 1 if baseline == "1" else 0, frame_time)
+    refused = 0
+    with assemble.open_catalog(config) as catalog:
+        for path in files:
+            try:
+                done = import_file(
+                    path, catalog, config, about, embedded=not assemble.server_address(config), copy=copy
+                )
+            except GbxError as error:
+                refused += 1
+                click.echo(f"{path}: error: {error}", err=True)
+                continue
+            click.echo(f"{path}: {'already there as' if done.already_there else 'imported as'} {done.uid}")
+            for word in done.words:
+                click.echo(f"  {word}")
+            follow = f"gbx report {done.uid[:8]}" if done.key else f"gbx analyze {done.uid[:8]} --config FILE"
+            click.echo(f"  next: {follow}")
+    if refused:
+        sys.exit(EXIT_REFUSED)

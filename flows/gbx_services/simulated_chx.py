@@ -45,11 +45,12 @@ class SimulatedChx:
         feed = _DemoFeed(
             config, np.abs(maps.q_par), rois_from_config(analysed, config.for_sample(demo.sample).rois), watcher
         )
-        self.temperature = SampleTemperature(temperature=demo.dynamics[0].temperature_k)
-        self.detector = SimulatedEiger(
+        # ophyd's devices fit bluesky's protocols when they run, not in the eyes of a type checker.
+        self.temperature: Any = SampleTemperature(temperature=demo.dynamics[0].temperature_k)
+        self.detector: Any = SimulatedEiger(
             directory=directory, feed=feed, geometry=geometry, frames_per_file=demo.frames_per_file
         )
-        self.traces = SideTraces(SmoothTraces(seed=demo.seed), temperature=self.temperature)
+        self.traces: Any = SideTraces(SmoothTraces(seed=demo.seed), temperature=self.temperature)
 
 
 class _DemoFeed(SpeckleFeed):

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,13 @@ from ophyd import Component, Device, Signal
 from ophyd.device import Staged
 from ophyd.status import DeviceStatus
 from scipy import constants
-from tiled.utils import ensure_uri
 
 from gbx_beamline.errors import GbxError, InputError, SeriesError, ServiceError
 from gbx_beamline.frames.eiger_header import EigerHeader
 from gbx_beamline.frames.eiger_writer import EigerWriter
-from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
-from gbx_beamline.frames.node_facts import header_facts
 from gbx_beamline.records import Geometry
-from gbx_bluesky.consolidator import IMAGES, PIXEL_MASK
+from gbx_bluesky.eiger_documents import data_keys, stream_resources
 from gbx_bluesky.feeds import FrameFeed
-from gbx_bluesky.legacy_eiger import mask_key
 
 
 class EigerCam(Device):
@@ -179,11 +174,9 @@ class SimulatedEiger(Device):
     def describe(self) -> Any:
         """Data keys of an event: (frames, y, x) images and the (y, x) mask, both in files."""
         keys: dict[str, Any] = {**super().describe()}  # pyright: ignore[reportAssignmentType]
-        rows, columns = self.feed.shape
         frames = int(_number(self.cam.num_images))
-        keys[f"{self.name}_image"] = _external(self.name, (frames, rows, columns), self.dtype, ("frame", "y", "x"))
-        if self.feed.pixel_mask is not None:
-            keys[mask_key(f"{self.name}_image")] = _external(self.name, (rows, columns), np.dtype("<u4"), ("y", "x"))
+        with_mask = self.feed.pixel_mask is not None
+        keys.update(data_keys(self.name, frames, self.feed.shape, self.dtype, with_mask=with_mask))
         return keys
 
     def get_index(self) -> int:
@@ -227,20 +220,14 @@ class SimulatedEiger(Device):
             dtype=self.dtype,
             pixel_mask=self.feed.pixel_mask,
         )
-        facts = header_facts(replace(header, bit_depth=8 * self.dtype.itemsize))
-        datasets = {f"{self.name}_image": IMAGES}
-        if self.feed.pixel_mask is not None:
-            datasets[mask_key(f"{self.name}_image")] = PIXEL_MASK
-        self._resources = [
-            {
-                "uid": str(uuid.uuid4()),
-                "data_key": key,
-                "mimetype": EIGER_MIMETYPE,
-                "uri": ensure_uri(str(self._writer.master)),
-                "parameters": {"dataset": dataset, "header": facts, "images_per_file": self.frames_per_file},
-            }
-            for key, dataset in datasets.items()
-        ]
+        self._resources = stream_resources(
+            self.name,
+            self._writer.master,
+            header,
+            self.dtype,
+            with_mask=self.feed.pixel_mask is not None,
+            frames_per_file=self.frames_per_file,
+        )
 
     def _expose(self, writer: EigerWriter, count: int) -> None:
         """Take and write ``count`` frames, each no earlier than its time; runs in the writer's thread."""
@@ -303,17 +290,6 @@ class SimulatedEiger(Device):
             shape=self.feed.shape,
             metadata={key: value for key, value in said.items() if value is not None},
         )
-
-
-def _external(source: str, shape: tuple[int, ...], dtype: np.dtype[Any], dims: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "source": f"SIM:{source}",
-        "dtype": "array",
-        "dtype_numpy": dtype.newbyteorder("<").str,
-        "shape": list(shape),
-        "dims": list(dims),
-        "external": "STREAM:",
-    }
 
 
 def _number(signal: Any) -> float:

@@ -10,6 +10,7 @@ from event_model import DocumentNames
 
 from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 from gbx_bluesky.consolidator import LEGACY_SPECS, PIXEL_MASK
+from gbx_bluesky.eiger_documents import mask_key
 
 SPEC_TO_MIMETYPE: dict[str, str] = dict.fromkeys(sorted(LEGACY_SPECS), EIGER_MIMETYPE)
 """For ``TiledWriter(spec_to_mimetype=...)``."""
@@ -40,19 +41,13 @@ class EigerNormalizer(RunNormalizer):
 
     def emit(self, name: Any, doc: Any) -> None:
         """Pass a document on, and beside each Eiger image its pixel mask."""
-        super().emit(name, doc)
+        relay: Any = super().emit
+        relay(name, doc)
         if name is DocumentNames.stream_resource and doc["parameters"].get("spec") in LEGACY_SPECS:
             mask_uid = f"{doc['uid']}-mask"
             self._mask_resources[doc["uid"]] = mask_uid
             parameters = {**doc["parameters"], "dataset": PIXEL_MASK}
-            super().emit(
-                name, {**doc, "uid": mask_uid, "data_key": mask_key(doc["data_key"]), "parameters": parameters}
-            )
+            relay(name, {**doc, "uid": mask_uid, "data_key": mask_key(doc["data_key"]), "parameters": parameters})
         elif name is DocumentNames.stream_datum and doc["stream_resource"] in self._mask_resources:
             mask_uid = self._mask_resources[doc["stream_resource"]]
-            super().emit(name, {**doc, "uid": f"{doc['uid']}-mask", "stream_resource": mask_uid})
-
-
-def mask_key(image_key: str) -> str:
-    """Data key of the pixel mask that belongs to an image key."""
-    return f"{image_key.removesuffix('_image')}_pixel_mask"
+            relay(name, {**doc, "uid": f"{doc['uid']}-mask", "stream_resource": mask_uid})

@@ -37,6 +37,9 @@ START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 """Longest wait after SIGTERM before SIGKILL."""
 
+FOUND_SECONDS = 30.0
+"""Longest wait for an answer of a server that another process runs."""
+
 POLL_SECONDS = 0.1
 START_ATTEMPTS = 3
 CONTAINERS = {"raw": [Spec("CatalogOfBlueskyRuns", version="3.0")], "processed": []}
@@ -70,8 +73,8 @@ def embedded_catalog(directory: Path) -> Iterator[CatalogAddress]:
     """Serve the catalog in ``directory`` for the length of the ``with`` block.
 
     Starts ``tiled serve config`` on a free loopback port with a random key, or uses the server that another
-    process already runs on this folder (and then leaves it running, unless that process is gone).
-    Containers ``raw`` and ``processed`` exist when the block starts.
+    process already runs on this folder, and then leaves it running. A server never outlives the process that
+    started it, even a killed one. Containers ``raw`` and ``processed`` exist when the block starts.
 
     Args:
         directory: Folder of the catalog, created when absent; detector files belong in ``directory/frames``.
@@ -87,36 +90,46 @@ def embedded_catalog(directory: Path) -> Iterator[CatalogAddress]:
     for folder in (directory, directory / FRAMES_FOLDER, directory / "arrays"):
         folder.mkdir(parents=True, exist_ok=True)
     with _start_lock(directory):
-        state, ours = _running(directory)
-        if state is None:
-            state, ours = _start(directory), True
+        found = _running(directory)
+        state = found or _start(directory)
     try:
         yield CatalogAddress(state.uri, state.api_key)
     finally:
-        if ours:
+        if found is None:
             with _start_lock(directory):
                 _stop(state, directory)
 
 
-def _running(directory: Path) -> tuple[_State | None, bool]:
-    """State of the server that serves this folder, if any, and whether it is now ours to stop."""
-    if not _serving(directory):
-        return None, False
+def _running(directory: Path) -> _State | None:
+    """State of the server that another process runs on this folder, or None when one is to be started."""
+    deadline = time.monotonic() + FOUND_SECONDS
+    while _serving(directory):
+        state = _read_state(directory)
+        if not _alive(state.owner):
+            # It ends by itself when its owner dies; two servers on one database must not overlap.
+            _stop(state, directory)
+            return None
+        if _answers(state.uri, state.api_key):
+            return state
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"the Tiled server of {directory} (process {state.pid}) does not answer",
+                needed="a catalog that answers",
+                action=f"stop process {state.pid} and try again",
+            )
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def _read_state(directory: Path) -> _State:
     try:
-        state = _State(**json.loads(_state_file(directory).read_text()))
+        return _State(**json.loads(_state_file(directory).read_text()))
     except (OSError, TypeError, json.JSONDecodeError) as error:
         raise ServiceError(
             f"a Tiled server runs on {directory}, but its state file {_state_file(directory).name} is unreadable",
             needed="the address of that server",
             action="stop that server process (see server.log) and try again",
         ) from error
-    if not _answers(state.uri, state.api_key, patience=START_SECONDS / 4):
-        raise ServiceError(
-            f"the Tiled server of {directory} (process {state.pid}) does not answer",
-            needed="a catalog that answers",
-            action=f"stop process {state.pid} and try again",
-        )
-    return state, not _alive(state.owner)
 
 
 def _start(directory: Path) -> _State:
@@ -142,8 +155,9 @@ def _start_on(port: int, directory: Path) -> _State:
         # A session of its own: Ctrl-C reaches only this process, which then stops the server in order.
         # The server inherits the lock and so holds it for exactly as long as it lives.
         process = subprocess.Popen(
-            [sys.executable, "-m", "tiled", "serve", "config", str(configuration)],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "gbx_tiled.attached", "serve", "config", str(configuration)],
+            # Never written to: the server ends when this end of the pipe closes, however this process ends.
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
@@ -203,6 +217,8 @@ def _stop(state: _State, directory: Path) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
     elif _serving(directory):
         # Left behind by a process that was killed: no child of ours, so the lock tells when it is gone.
         for sign in (signal.SIGTERM, signal.SIGKILL):
@@ -226,18 +242,14 @@ def _gone(directory: Path) -> bool:
     return False
 
 
-def _answers(uri: str, api_key: str, *, patience: float = 0.0) -> bool:
+def _answers(uri: str, api_key: str) -> bool:
     """True when the server at ``uri`` answers and accepts the key."""
-    deadline = time.monotonic() + patience
-    while True:
-        request = urllib.request.Request(f"{uri}/api/v1/metadata/", headers={"Authorization": f"Apikey {api_key}"})
-        try:
-            with _DIRECT.open(request, timeout=5):
-                return True
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(POLL_SECONDS)
+    request = urllib.request.Request(f"{uri}/api/v1/metadata/", headers={"Authorization": f"Apikey {api_key}"})
+    try:
+        with _DIRECT.open(request, timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def _free_port() -> int:

@@ -76,14 +76,16 @@ def test_a_second_user_of_the_folder_shares_the_server_and_leaves_it_running(
     assert "raw" in tiled_root
 
 
-def test_a_server_left_behind_is_taken_over_with_its_data_and_stopped(tmp_path: Path) -> None:
+def test_a_server_does_not_outlive_a_killed_owner_and_its_data_do(tmp_path: Path) -> None:
     owner = start_owner(tmp_path)
     assert is_served(tmp_path)
-    # What a killed process leaves: a server without an owner.
+    first = json.loads((tmp_path / "server.json").read_text())["pid"]
     owner.kill()
     finish(owner)
-    assert is_served(tmp_path)
+    with (tmp_path / "server.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # granted when the server is gone
     with embedded_catalog(tmp_path) as address:
+        assert json.loads((tmp_path / "server.json").read_text())["pid"] != first
         root = from_uri(address.uri, api_key=address.api_key, trust_env=False)
         assert isinstance(root, Container)
         assert root["processed"]["kept"].metadata["made by"] == "the first process"  # pyright: ignore[reportIndexIssue]

@@ -1,0 +1,58 @@
+"""A finished Eiger master as the documents of a run, so that it enters the catalog like any scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import event_model
+
+from gbx_beamline.frames.eiger import EigerFile
+from gbx_bluesky.eiger_documents import data_keys, stream_resources
+
+DETECTOR = "eiger4m_single"
+
+
+def master_documents(master: Path, *, uid: str, md: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Documents of a run of one event that holds the master's whole series.
+
+    Args:
+        master: Path of the master, where the Tiled server reads it.
+        uid: uid of the run.
+        md: Further entries of the start document.
+
+    Yields:
+        Names and documents, from start to stop.
+    """
+    file = EigerFile(master)
+    frames, rows, columns = file.shape
+    with_mask = file.pixel_mask() is not None
+    taken = master.stat().st_mtime
+    run = event_model.compose_run(uid=uid, time=taken, metadata={"plan_name": "import", "num_points": 1, **md})
+    yield "start", _plain(run.start_doc)
+    keys: Any = data_keys(DETECTOR, frames, (rows, columns), file.dtype, with_mask=with_mask, source="FILE")
+    stream = run.compose_descriptor(name="primary", data_keys=keys, object_keys={DETECTOR: list(keys)})
+    yield "descriptor", _plain(stream.descriptor_doc)
+    per_file = max(1, -(-frames // max(1, len(file.data_files))))
+    resources = stream_resources(
+        DETECTOR, master, file.header, file.dtype, with_mask=with_mask, frames_per_file=per_file
+    )
+    for resource in resources:
+        yield "stream_resource", {**resource, "run_start": uid}
+    for resource in resources:
+        yield (
+            "stream_datum",
+            {
+                "uid": f"{resource['uid']}/0",
+                "stream_resource": resource["uid"],
+                "descriptor": stream.descriptor_doc["uid"],
+                "indices": {"start": 0, "stop": 1},
+                "seq_nums": {"start": 1, "stop": 2},
+            },
+        )
+    yield "stop", _plain(run.compose_stop(time=taken))
+
+
+def _plain(document: Any) -> dict[str, Any]:
+    return dict(document)
