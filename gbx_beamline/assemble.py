@@ -55,7 +55,7 @@ def configuration(path: Path | str | None = None) -> Config:
 
 
 @contextmanager
-def open_catalog(config: Config, *, api_key: str | None = None) -> Iterator[Catalog]:
+def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool = False) -> Iterator[Catalog]:
     """The catalog of a configuration, open while the context lasts.
 
     With neither ``catalog.uri`` nor the variable GBX_TILED_URI, the embedded server on ``catalog.directory``
@@ -64,6 +64,11 @@ def open_catalog(config: Config, *, api_key: str | None = None) -> Iterator[Cata
     Args:
         config: Configuration.
         api_key: Key of the server; from the environment when absent.
+        must_exist: True refuses to begin an embedded catalog: who wants to read is in the wrong folder then.
+
+    Raises:
+        CatalogError: no catalog, an unreachable server, a refused key.
+        ServiceError: the embedded server does not start.
     """
     from gbx_beamline.catalog import connect
 
@@ -73,6 +78,13 @@ def open_catalog(config: Config, *, api_key: str | None = None) -> Iterator[Cata
         if uri:
             key = api_key or api_key_in_environment(config)
         else:
+            if must_exist and not settings.directory.is_dir():
+                raise CatalogError(
+                    f"no catalog in {settings.directory.resolve()}",
+                    needed="the folder that `gbx demo` or `gbx import` made, or a Tiled server",
+                    action=f"go to where {settings.directory} is, or name a server with catalog.uri in --config FILE "
+                    f"or ${URI_VARIABLE}",
+                )
             address = stack.enter_context(embedded_server(settings))
             uri, key = address.uri, address.api_key
         catalog = connect(uri, key, raw=settings.raw, processed=settings.processed)

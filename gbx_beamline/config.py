@@ -243,7 +243,7 @@ def load_config(path: Path | str) -> Config:
             needed="a readable YAML file",
             action="check the path given with --config",
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} is no YAML: {' '.join(str(error).split())}", needed="valid YAML", action="correct the line named"
         ) from error

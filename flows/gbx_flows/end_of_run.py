@@ -122,7 +122,8 @@ def _api_key(given: str | None) -> str | None:
     if given or assemble.api_key_in_environment(assemble.configuration()):
         return given
     try:
-        secret = Secret[str].load(SECRET_BLOCK, _sync=True)  # pyright: ignore[reportCallIssue]
+        # Bare, because Secret[str] looks for blocks of another type than the one people create.
+        secret: Any = Secret.load(SECRET_BLOCK, _sync=True)  # pyright: ignore[reportCallIssue]
     except ValueError:
         return None
     return secret.get()

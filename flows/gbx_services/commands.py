@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from gbx_beamline import assemble
 from gbx_beamline.cli import EXIT_REFUSED, config_option
@@ -23,13 +23,15 @@ def doctor(config_path: Path | None) -> None:
     """
     from gbx_services.doctor import examine
 
-    table = Table(show_header=False, box=None, pad_edge=False)
+    console = Console()
     failed = False
     for check in examine(assemble.configuration(config_path)):
         failed |= check.required and not check.passed
-        mark = "[green]ok[/]" if check.passed else "[red]no[/]" if check.required else "[yellow]--[/]"
-        table.add_row(mark, check.name, check.found if check.passed else f"{check.found}\n→ {check.cure}")
-    Console().print(table)
+        mark, colour = ("ok", "green") if check.passed else ("no", "red") if check.required else ("--", "yellow")
+        # Text, and wrapped by the terminal: a command to copy keeps its brackets and its paths.
+        console.print(Text.assemble((mark, colour), f"  {check.name:<23} {check.found}"), soft_wrap=True)
+        if not check.passed:
+            console.print(Text(f"    → {check.cure}"), soft_wrap=True)
     if failed:
         sys.exit(EXIT_REFUSED)
 

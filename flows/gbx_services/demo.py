@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
-from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -18,6 +18,7 @@ from gbx_beamline.figures.tables import as_table
 from gbx_beamline.records import ScanResult
 from gbx_bluesky.plans import temperature_series
 from gbx_bluesky.run_engine import make_run_engine
+from gbx_services.interruption import run_plan
 from gbx_services.prefect_service import embedded_prefect
 from gbx_services.simulated_chx import SimulatedChx
 from gbx_services.trigger import EndOfRunTrigger
@@ -67,6 +68,7 @@ def run_demo(config: Config, console: Console, *, config_path: Path | None = Non
         f"[bold]GBX demo[/]: {len(config.demo.dynamics)} simulated scans at CHX, "
         f"{config.demo.frames} frames of {config.demo.shape[0]} x {config.demo.shape[1]} each, into {directory}/"
     )
+    _log_into(directory / "logs" / "demo.log")
     began = time.monotonic()
     with _progress(console) as progress, assemble.embedded_server(config.catalog) as address:
         bars = _Bars(progress, config)
@@ -91,6 +93,14 @@ def run_demo(config: Config, console: Console, *, config_path: Path | None = Non
         results = [load_record(catalog, record.key) for record in records]
         catalog.close()
     _tell(console, records, [r for r in results if isinstance(r, ScanResult)], directory, time.monotonic() - began)
+
+
+def _log_into(file: Path) -> None:
+    """What libraries log goes to a file, so that the terminal shows progress and results only."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
 
 
 class _Bars:
@@ -139,12 +149,11 @@ def _measure(config: Config, address: assemble.CatalogAddress, trigger: EndOfRun
     engine, writer = make_run_engine(
         address.uri, api_key=address.api_key, raw=config.catalog.raw, backup_directory=directory / "journal"
     )
-    # Without Bluesky's own handler a Ctrl-C ends the demo instead of pausing the plan.
-    engine.context_managers.clear()
     engine.subscribe(trigger)
     try:
         demo = config.demo
-        uids = engine(
+        uids = run_plan(
+            engine,
             temperature_series(
                 chx.detector,
                 chx.temperature,
@@ -154,11 +163,8 @@ def _measure(config: Config, address: assemble.CatalogAddress, trigger: EndOfRun
                 sample=demo.sample,
                 traces=chx.traces,
                 md={"proposal": {"title": "GBX demonstration"}},
-            )
+            ),
         )
-    except KeyboardInterrupt:
-        engine.abort("interrupted")
-        raise
     finally:
         writer.close()
     if writer.left_behind:
@@ -167,7 +173,7 @@ def _measure(config: Config, address: assemble.CatalogAddress, trigger: EndOfRun
             needed="a Tiled server that takes documents",
             action=f"their documents are in {writer.directory}; look into {directory}/server.log",
         )
-    return list(cast(tuple[str, ...], uids))
+    return list(uids)
 
 
 def _await_records(catalog: Catalog, uids: list[str], trigger: EndOfRunTrigger, bars: _Bars) -> list[RecordSummary]:

@@ -132,10 +132,12 @@ def _asides(results: Sequence[ScanResult], unplaced: Sequence[ScanResult], mappe
 
 
 def _label(scan: ScanResult, index: int) -> str:
-    """Name of a q-ROI with its in-plane q, where that is known."""
+    """Name of a q-ROI with its in-plane q, where that is known; names made from q say it already."""
     q = float(scan.rois.q_par[index]) * 1e-10
     name = words.shortened(words.roi_name(scan.rois, index), 28)
-    return f"{name} ({words.number(q)} 1/Å)" if np.isfinite(q) else name
+    if not np.isfinite(q):
+        return name
+    return f"q∥ = {words.number(q)} 1/Å" if name.startswith("q=") else f"{name} ({words.number(q)} 1/Å)"
 
 
 def _points(scans: Sequence[ScanResult]) -> list[_Point]:

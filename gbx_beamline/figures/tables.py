@@ -7,18 +7,29 @@ import io
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from gbx_beamline.catalog.read import RecordSummary
+if TYPE_CHECKING:
+    from gbx_beamline.catalog.read import RecordSummary
 
 ANGSTROM = 1e-10
 
+FILE_WIDTH = 200
+"""Columns of a table that goes into a file or a pipe, where no terminal tells its width."""
+
 Row = dict[str, Any]
+
+COLUMNS = (
+    *("run_uid", "sample", "temperature_K"),
+    *("roi", "q_par_1/A", "q_z_1/A", "frames", "s_noneq", "s_noneq_norm", "s_true", "drift/contrast", "tau_s"),
+    *("status", "record"),
+)
+"""Keys of a row, in order."""
 
 
 def rows(records: Iterable[RecordSummary]) -> list[Row]:
@@ -36,10 +47,8 @@ def _common(record: RecordSummary) -> Row:
 
 
 def _failure(record: RecordSummary) -> list[Row]:
-    blank = dict.fromkeys(
-        ("roi", "q_par_1/A", "q_z_1/A", "frames", "s_noneq", "s_noneq_norm", "s_true", "drift/contrast", "tau_s")
-    )
-    return [_common(record) | blank | {"status": f"failed: {record.metadata['reason']}", "record": record.key}]
+    blank: Row = dict.fromkeys(COLUMNS)
+    return [blank | _common(record) | {"status": f"failed: {record.metadata['reason']}", "record": record.key}]
 
 
 def _result(record: RecordSummary) -> list[Row]:
@@ -78,14 +87,32 @@ def as_text(records: Iterable[RecordSummary], form: Literal["csv", "json"]) -> s
     if form == "json":
         return json.dumps(content, indent=1)
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(content[0]) if content else ["run_uid"], lineterminator="\n")
+    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(content)
     return buffer.getvalue().rstrip("\n")
 
 
+def print_table(records: Sequence[RecordSummary]) -> None:
+    """Print the table of ``as_table`` on standard output.
+
+    Lines below the table are left to the terminal to wrap, so that a path in them can be copied whole; in a file
+    nothing is cut, and there are no colour codes.
+    """
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(FILE_WIDTH, console.width))
+    console.print(_table(records))
+    for note in _notes(records):
+        console.print(note, soft_wrap=True)
+
+
 def as_table(records: Sequence[RecordSummary], *, title: str = "") -> Group:
     """The rows as a table for terminals of 80 columns, with samples, flags and failures in words below it."""
+    return Group(*([Text(title, style="bold")] if title else []), _table(records), *_notes(records))
+
+
+def _table(records: Sequence[RecordSummary]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in ("uid", "T/K", "q 1/Å", "frames", "S_noneq", "true S", "drift/β", "τ/s", "status"):
         table.add_column(name, justify="left" if name in ("uid", "status") else "right", no_wrap=True)
@@ -96,17 +123,17 @@ def as_table(records: Sequence[RecordSummary], *, title: str = "") -> Group:
             table.add_row(
                 row["run_uid"][:8] if first else "",
                 _show(row["temperature_K"], ".1f") if first else "",
-                _show(row["q_par_1/A"], ".4f") if row["q_par_1/A"] is not None else row["roi"] or "–",
+                Text(_show(row["q_par_1/A"], ".4f") if row["q_par_1/A"] is not None else row["roi"] or "–"),
                 _show(row["frames"], "d"),
                 _show(row["s_noneq"], ".3f"),
                 _show(row["s_true"], ".3f"),
                 _show(row["drift/contrast"], ".3f"),
                 _show(row["tau_s"], ".3g"),
                 "failed" if record.failed else "ok" if row["s_noneq"] is not None else "no S",
-                end_section=i == len(content) - 1,
+                # A line between records of one q-ROI would only double the length of a list.
+                end_section=i == len(content) - 1 > 0,
             )
-    notes = _notes(records)
-    return Group(*([Text(title, style="bold")] if title else []), table, *notes)
+    return table
 
 
 def _notes(records: Sequence[RecordSummary]) -> list[Text]:

@@ -1,14 +1,18 @@
-"""A real Tiled server for all system tests of a session: a start takes 4 to 19 s."""
+"""A real Tiled server and a real Prefect server for all system tests of a session: starts take 4 to 40 s."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from flow_runs import Configure
 from tiled.client import from_uri
 from tiled.client.container import Container
 
+from gbx_beamline import assemble
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 
 
@@ -40,3 +44,42 @@ def raw_runs(tiled_root: Container) -> Container:
     raw = tiled_root["raw"]
     assert isinstance(raw, Container)
     return raw
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Prefect server of this session's own, without telemetry. Flows run in the test's process against it."""
+    from prefect.settings import (
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_HOME,
+        PREFECT_SERVER_ANALYTICS_ENABLED,
+        temporary_settings,
+    )
+    from prefect.testing.utilities import prefect_test_harness
+
+    own: dict[Any, Any] = {
+        PREFECT_HOME: tmp_path_factory.mktemp("prefect"),
+        PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        # A beating flow ends up to a second later than it could.
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+    }
+    with pytest.MonkeyPatch.context() as patch, temporary_settings(own):
+        patch.setenv("DO_NOT_TRACK", "1")
+        with prefect_test_harness(server_startup_timeout=60):
+            yield
+
+
+@pytest.fixture(scope="session")
+def configure(
+    prefect_server: None, catalog_address: CatalogAddress, tmp_path_factory: pytest.TempPathFactory
+) -> Configure:
+    """As ``Configure`` says; needs the Prefect server because only flows need it."""
+
+    def configured(patch: pytest.MonkeyPatch, analysis: dict[str, Any]) -> None:
+        path = tmp_path_factory.mktemp("configuration") / "gbx.yaml"
+        path.write_text(yaml.safe_dump({"analysis": analysis}))
+        patch.setenv(assemble.CONFIG_VARIABLE, str(path))
+        patch.setenv(assemble.URI_VARIABLE, catalog_address.uri)
+        patch.setenv("TILED_API_KEY", catalog_address.api_key)
+
+    return configured

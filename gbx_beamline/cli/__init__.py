@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from gbx_beamline import __version__, assemble
-from gbx_beamline.config import Config, parse_config
-from gbx_beamline.errors import GbxError
+from gbx_beamline.cli._files import ALLOW_INCOMPLETE, analyze_file, check_place
+from gbx_beamline.cli._regions import with_rois
+from gbx_beamline.cli._saying import EXIT_INTERRUPTED, EXIT_REFUSED, print_error, refuse, unforeseen
+from gbx_beamline.config import Config
+from gbx_beamline.errors import GbxError, InputError, RoiError
 from gbx_beamline.records import ScanFailure
 
-EXIT_REFUSED = 2
-"""Exit code when the input, the configuration or the catalog says no."""
+if TYPE_CHECKING:
+    from gbx_beamline.catalog import Catalog
+
+__all__ = ["EXIT_INTERRUPTED", "EXIT_REFUSED", "config_option", "gbx", "main", "print_error"]
 
 
 class _Commands(click.Group):
@@ -47,23 +53,21 @@ def gbx(debug: bool) -> None:
 
 
 def main() -> None:
-    """Entry point: errors become one sentence and exit code 2."""
-    console = Console(stderr=True)
+    """Entry point: errors become one sentence and exit code 2; with ``--debug``, anywhere, a traceback too."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    if not debug:
+        sys.excepthook = unforeseen
     try:
-        gbx.main(standalone_mode=False)
-    except GbxError as error:
-        if "--debug" in sys.argv:
-            raise
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(EXIT_REFUSED)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        gbx.main(arguments, prog_name="gbx", standalone_mode=False)
+    except (GbxError, ModuleNotFoundError, OSError) as error:
+        refuse(error, debug)
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_REFUSED)
     except (KeyboardInterrupt, click.Abort):
-        console.print("interrupted")
-        sys.exit(130)
+        print_error("interrupted", label="")
+        sys.exit(EXIT_INTERRUPTED)
 
 
 config_option = click.option(
@@ -74,26 +78,13 @@ config_option = click.option(
 )
 
 
-def _pair(text: str, option: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not LOW:HIGH in 1/Angstrom", param_hint=option) from error
-    return low, high
-
-
-def _with_rois(config: Config, rings: tuple[str, ...], boxes: tuple[tuple[str, str], ...]) -> Config:
-    """``config`` with the q-ROIs of the command line, where there are any, in place of its own."""
-    if not rings and not boxes:
-        return config
-    content: dict[str, Any] = {
-        "rings": [{"q": _pair(text, "--ring")} for text in rings],
-        "boxes": [{"q_par": _pair(par, "--box"), "q_z": _pair(z, "--box")} for par, z in boxes],
-    }
-    parsed = parse_config({"analysis": {"rois": content}}, name="command line").analysis.rois
-    analysis = config.analysis.model_copy(update={"rois": parsed})
-    samples = {name: part.model_copy(update={"rois": None}) for name, part in config.samples.items()}
-    return config.model_copy(update={"analysis": analysis, "samples": samples})
+@contextmanager
+def _open_catalog(config: Config) -> Iterator[Catalog]:
+    """The catalog of ``config``; a word on the terminal while a server starts."""
+    with ExitStack() as stack:
+        with Console(stderr=True).status("opening the catalog"):
+            catalog = stack.enter_context(assemble.open_catalog(config, must_exist=True))
+        yield catalog
 
 
 @gbx.command()
@@ -108,10 +99,15 @@ def _with_rois(config: Config, rings: tuple[str, ...], boxes: tuple[tuple[str, s
     metavar="PAR_LOW:PAR_HIGH Z_LOW:Z_HIGH",
     help="A GISAXS box in q_par and q_z, 1/Angstrom; may be repeated.",
 )
-@click.option("--frame-time", type=click.FloatRange(min=0, min_open=True), help="s between frames; wins over the file.")
+@click.option(
+    "--frame-time",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="For a FILE: s between frames; wins over it.",
+)
 @click.option("--allow-incomplete", is_flag=True, help="Analyse what exists of an aborted series.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="For a FILE: folder of the results."
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="For a FILE: folder of the results; default: here."
 )
 @click.option("--overwrite", is_flag=True, help="For a FILE: replace results that are there.")
 def analyze(
@@ -121,7 +117,7 @@ def analyze(
     boxes: tuple[tuple[str, str], ...],
     frame_time: float | None,
     allow_incomplete: bool,
-    out: Path,
+    out: Path | None,
     overwrite: bool,
 ) -> None:
     """Analyse a run of the catalog (UID) or a file of frames (Eiger master, .npy, .npz).
@@ -130,49 +126,40 @@ def analyze(
 
     Example: gbx analyze scan_1_master.h5 --ring 0.003:0.005
     """
-    config = _with_rois(assemble.configuration(config_path), rings, boxes)
+    config = with_rois(assemble.configuration(config_path), rings, boxes)
     if allow_incomplete:
         analysis = config.analysis.model_copy(update={"allow_incomplete": True})
         config = config.model_copy(update={"analysis": analysis})
     path = Path(target)
-    if path.suffix or path.exists():
-        _analyze_file(path, config, frame_time, out, overwrite)
-    else:
-        _analyze_uid(target, config)
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        analyze_file(path, config, frame_time, out or Path(), overwrite)
+        return
+    given = {"--frame-time": frame_time is not None, "--out": out is not None, "--overwrite": overwrite}
+    if any(given.values()):
+        raise InputError(
+            f"{', '.join(option for option, there in given.items() if there)} with the uid {target!r}",
+            needed="a FILE for these options; the frames and the result of a UID are in the catalog",
+            action="leave them out, or name a file that exists",
+        )
+    _analyze_uid(target, config)
 
 
 def _analyze_uid(uid: str, config: Config) -> None:
-    from gbx_beamline.catalog import find_records
-    from gbx_beamline.figures.tables import as_table
+    from gbx_beamline.catalog import find_record, find_records
+    from gbx_beamline.figures.tables import print_table
 
-    with assemble.open_catalog(config) as catalog:
+    with _open_catalog(config) as catalog:
         done = assemble.analyze_run(catalog, uid, config, retry_failed=True)
-        full_uid = catalog.run(uid).metadata["start"]["uid"]
+        full_uid = find_record(catalog, uid).run_uid
         records = [record for record in find_records(catalog, run_uid=full_uid) if record.key == done.key]
-    Console().print(as_table(records))
+    if isinstance(done.outcome, ScanFailure):
+        print_error(done.outcome.reason.replace(*ALLOW_INCOMPLETE))
+        click.echo(f"record {done.key}")
+        sys.exit(EXIT_REFUSED)
+    print_table(records)
     if done.already_there:
         click.echo("This run had been analysed with these settings before; the record stands.")
-    click.echo(f"record {done.key}")
-    if isinstance(done.outcome, ScanFailure):
-        sys.exit(EXIT_REFUSED)
-    click.echo(f"next: gbx report {full_uid[:8]}")
-
-
-def _analyze_file(path: Path, config: Config, frame_time: float | None, out: Path, overwrite: bool) -> None:
-    from gbx_beamline import figures, open_series, pipeline
-    from gbx_beamline.catalog import schema
-    from gbx_beamline.catalog.read import RecordSummary
-    from gbx_beamline.figures.tables import as_table
-
-    series = open_series(path, allow_incomplete=config.analysis.allow_incomplete, frame_time=frame_time)
-    result = pipeline.analyze(series, config)
-    out.mkdir(parents=True, exist_ok=True)
-    stem = path.stem.removesuffix("_master")
-    arrays = figures.save_arrays(schema.result_arrays(result), out / f"{stem}_gbx.npz", overwrite=overwrite)
-    picture = figures.save(figures.scan_report(result), out / f"{stem}_gbx.png", overwrite=overwrite)
-    metadata = schema.result_metadata(result, attempt="", created=time.time())
-    Console().print(as_table([RecordSummary(schema.pointer_key(result), metadata)]))
-    click.echo(f"report {picture}\narrays {arrays}")
+    click.echo(f"record {done.key}\nnext: gbx report {full_uid[:8]}")
 
 
 @gbx.command()
@@ -185,16 +172,21 @@ def results(config_path: Path | None, run_uid: str | None, sample: str | None, f
 
     Example: gbx results --format csv > results.csv
     """
-    from gbx_beamline.catalog import find_records
-    from gbx_beamline.figures.tables import as_table, as_text
+    from gbx_beamline.catalog import find_record, find_records
+    from gbx_beamline.figures.tables import as_text, print_table
 
-    with assemble.open_catalog(assemble.configuration(config_path)) as catalog:
-        uid = None if run_uid is None else catalog.run(run_uid).metadata["start"]["uid"]
+    config = assemble.configuration(config_path)
+    with _open_catalog(config) as catalog:
+        uid = None if run_uid is None else find_record(catalog, run_uid).run_uid
         records = find_records(catalog, run_uid=uid, sample=sample)
-    if form == "table":
-        Console().print(as_table(records) if records else "No results yet: `gbx demo` makes some.")
-    else:
+    if form != "table":
         click.echo(as_text(records, "csv" if form == "csv" else "json"))
+    elif records:
+        print_table(records)
+    elif sample is not None:
+        click.echo(f"No results of a sample {sample!r}.")
+    else:
+        click.echo("No results yet: `gbx analyze UID` or `gbx demo` makes some.")
 
 
 @gbx.command()
@@ -210,14 +202,25 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
     """
     from gbx_beamline import figures
     from gbx_beamline.catalog import find_record, load_record
-    from gbx_beamline.figures.tables import as_table
+    from gbx_beamline.figures.tables import print_table
 
-    with assemble.open_catalog(assemble.configuration(config_path)) as catalog:
+    if out is not None:
+        check_place(out, overwrite)
+    with _open_catalog(assemble.configuration(config_path)) as catalog:
         record = find_record(catalog, uid)
+        picture = out or Path(f"{record.run_uid[:8]}_gbx.png")
+        check_place(picture, overwrite)
         outcome = load_record(catalog, record.key)
-    Console().print(as_table([record]))
     if isinstance(outcome, ScanFailure):
-        click.echo(f"not analysed: {outcome.reason}", err=True)
+        print_error(f"run {record.run_uid[:8]} was not analysed: {outcome.reason}")
         sys.exit(EXIT_REFUSED)
-    picture = figures.scan_report(outcome, roi=None if roi is None else roi - 1)
-    click.echo(f"report {figures.save(picture, out or Path(f'{record.run_uid[:8]}_gbx.png'), overwrite=overwrite)}")
+    if roi is not None and roi > len(outcome.rois):
+        raise RoiError(
+            f"--roi {roi}",
+            needed=f"a number from 1 to {len(outcome.rois)}",
+            action=f"choose one of {', '.join(outcome.rois.names)}, counted from 1",
+        )
+    drawn = figures.scan_report(outcome, roi=None if roi is None else roi - 1)
+    figures.save(drawn, picture, overwrite=overwrite)
+    print_table([record])
+    click.echo(f"report {picture}")
