@@ -7,13 +7,18 @@ import io
 import re
 from collections.abc import Iterable
 
+from PIL import Image
+
 from gbx_beamline.catalog import RecordSummary
 from gbx_beamline.figures import scan_report
 from gbx_beamline.figures.tables import rows
 from gbx_beamline.records import ScanFailure, ScanResult
 
 _PICTURE_DPI = 60
-"""Small enough to live inside the artifact; the full picture comes from ``gbx report``."""
+"""Enough to read every number; the full picture comes from ``gbx report``."""
+
+_LARGEST_PICTURE = 200_000
+"""Bytes of PNG. The artifact lives in Prefect's database and comes with every listing of artifacts."""
 
 _COLUMNS = ("roi", "q_par_1/A", "frames", "s_noneq", "s_noneq_norm", "s_true", "drift/contrast", "tau_s", "status")
 
@@ -44,6 +49,20 @@ def _cell(value: object) -> str:
 
 
 def _picture(result: ScanResult) -> str:
-    buffer = io.BytesIO()
-    scan_report(result).savefig(buffer, format="png", dpi=_PICTURE_DPI)
-    return base64.b64encode(buffer.getvalue()).decode()
+    """The scan report as a PNG in base64, shrunk until it is small enough."""
+    drawn = io.BytesIO()
+    scan_report(result).savefig(drawn, format="png", dpi=_PICTURE_DPI)
+    with Image.open(drawn) as opened:
+        image = opened.convert("RGB")
+    while len(content := _palette_png(image)) > _LARGEST_PICTURE:
+        image = image.resize((image.width * 4 // 5, image.height * 4 // 5), Image.Resampling.BOX)
+    return base64.b64encode(content).decode()
+
+
+def _palette_png(image: Image.Image) -> bytes:
+    # Noisy maps compress badly: 256 colours take a quarter of the bytes. By coverage, so that rare colours, the
+    # ends of the colour scales, stay what they are; the median cut gives them away.
+    colours = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    content = io.BytesIO()
+    colours.save(content, format="PNG", optimize=True)
+    return content.getvalue()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -69,8 +68,8 @@ def embedded_prefect(directory: Path, environment: Mapping[str, str]) -> Iterato
         "DO_NOT_TRACK": "1",
     }
     logs = directory / "logs"
-    serve = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    run = [sys.executable, "-m", "gbx_services.runner"]
+    serve = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    run = ["gbx_services.runner"]
     with ExitStack() as stack:
         server_log, runner_log = logs / "prefect-server.log", logs / "runner.log"
         stack.enter_context(child(serve, name="the Prefect server", log=server_log, environment=settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,14 +22,15 @@ _LOG_TAIL = 2000
 
 @contextmanager
 def child(
-    command: Sequence[str], *, name: str, log: Path, environment: Mapping[str, str]
+    module: Sequence[str], *, name: str, log: Path, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with its own session and log file, stopped with all its children at the end of the block.
+    """A Python module run with its own session and log file, stopped with all its children at the end of the block.
 
-    Its own session keeps a Ctrl-C away from it: only we get it, and stop our children in order.
+    Its own session keeps a Ctrl-C away from it: only we get it, and stop our children in order. If we are killed,
+    it ends by itself.
 
     Args:
-        command: Program and arguments.
+        module: Module and its arguments, as after ``python -m``.
         name: What it is, for messages.
         log: File for its output.
         environment: Variables beside ours.
@@ -36,8 +38,8 @@ def child(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "gbx_tiled.attached", *module],
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},

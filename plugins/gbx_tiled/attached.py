@@ -1,16 +1,15 @@
-"""Tiled's command line, ending with the process that started it: ``python -m gbx_tiled.attached serve config ...``.
+"""Another module's command line, ending with the process that started it: ``python -m gbx_tiled.attached tiled ...``.
 
-A killed owner cannot stop its server. Its end of the pipe closes all the same, and the server sees that.
+A killed owner cannot stop its servers. Its end of the pipe on our standard input closes all the same, and we see that.
 """
 
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import sys
 import threading
-
-from tiled.commandline.main import main
 
 
 def _end_with_owner() -> None:
@@ -20,4 +19,5 @@ def _end_with_owner() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_owner, name="owner-watch", daemon=True).start()
-    main()
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -155,7 +155,7 @@ def _start_on(port: int, directory: Path) -> _State:
         # A session of its own: Ctrl-C reaches only this process, which then stops the server in order.
         # The server inherits the lock and so holds it for exactly as long as it lives.
         process = subprocess.Popen(
-            [sys.executable, "-m", "gbx_tiled.attached", "serve", "config", str(configuration)],
+            [sys.executable, "-m", "gbx_tiled.attached", "tiled", "serve", "config", str(configuration)],
             # Never written to: the server ends when this end of the pipe closes, however this process ends.
             stdin=subprocess.PIPE,
             stdout=log,

@@ -159,8 +159,9 @@ def a_folder(folder: Path) -> list[str | Path]:
 
 
 def brackets_in_the_name(folder: Path) -> list[str | Path]:
-    np.save(folder / "scan [tiled] [/x].npy", speckles()[:1])
-    return ["scan [tiled] [/x].npy", *LABELLED]
+    (folder / "scan [").mkdir()
+    np.save(folder / "scan [/x] [tiled].npy", speckles()[:1])
+    return ["scan [/x] [tiled].npy", *LABELLED]
 
 
 FILES = [
@@ -191,12 +192,12 @@ FILES = [
     pytest.param(wrong_labels, [f"({ROWS}, {COLUMNS - 1})", f"({ROWS}, {COLUMNS})"], id="mismatched label shape"),
     pytest.param(no_geometry, ["beam_center_x", "analysis.geometry.distance_m"], id="no geometry"),
     pytest.param(eiger(), ["no q-ROI", "analysis.rois"], id="no ROI"),
-    pytest.param(brackets_in_the_name, ["scan [tiled] [/x].npy: 1 frame"], id="brackets are no markup"),
+    pytest.param(brackets_in_the_name, ["scan [/x] [tiled].npy: 1 frame"], id="brackets are no markup"),
 ]
 
 Q = [
     pytest.param(eiger("--ring", "0.5:0.6"), ["off the detector", "0.5..0.6", "move the q-ROI"], id="outside"),
-    pytest.param(eiger("--ring", "0.016:0.025"), ["looks like 1/nm", "0.0016..0.0025"], id="1/nm"),
+    pytest.param(eiger("--ring", "0.016:0.025"), ["look like 1/nm", "0.0016..0.0025"], id="1/nm"),
     pytest.param(eiger("--ring", "1.6e7:2.5e7"), ["looks like 1/m", "0.0016, 0.0025", "--ring"], id="1/m"),
     pytest.param(
         configured("analysis: {rois: {rings: [{q: [1.6e+7, 2.5e+7]}]}}"),

