@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gbx_beamline.errors import MissingFramesError, SeriesError
+from gbx_beamline.errors import CatalogUnreachableError, GbxError, MissingFramesError, SeriesError
 from gbx_beamline.frames.bounds import check_frames, region_bounds
 from gbx_beamline.frames.eiger import EigerFile
 from gbx_beamline.frames.series import absent_frames
@@ -77,6 +77,10 @@ class JoinedFiles:
         return out
 
 
+_PASSING = (429, 502, 503, 504)
+"""HTTP answers of a server that is overloaded, starting or behind a proxy without it."""
+
+
 class NodeFrames:
     """A ``FrameSource`` over an array client; several events of frames (events, n, y, x) count as one series."""
 
@@ -121,47 +125,52 @@ class NodeFrames:
         present = np.ones(self.shape[0], dtype=np.bool_)
         if len(self._image.shape) != 3 or 0 in self.shape:
             return present, ()
+        from httpx import HTTPStatusError  # a Tiled client brings it along
+
         try:
-            self._fetch((slice(0, self.shape[0], step), slice(0, 1), slice(0, 1)))
-        except _AbsentError as error:
-            for first, last in error.absent:
+            np.array(self._image[slice(0, self.shape[0], step), slice(0, 1), slice(0, 1)])
+        except HTTPStatusError as error:
+            told = error.response.headers.get(ABSENT_HEADER)
+            if told is None:
+                raise _refused(self._name, error) from error
+            content = json.loads(told)
+            for first, last in content["absent"]:
                 present[first:last] = False
-            return present, error.missing
+            return present, tuple(content["missing"])
         return present, ()
 
     def _fetch(self, selection: tuple[slice, ...]) -> NDArray[Any]:
-        from httpx import HTTPStatusError  # a Tiled client brings it along
+        from httpx import HTTPStatusError
 
         try:
             # A response is a read-only view of its bytes; callers own what they get.
             return np.array(self._image[selection])
         except HTTPStatusError as error:
-            raise self._translated(error) from error
-
-    def _translated(self, error: Any) -> SeriesError:
-        told = error.response.headers.get(ABSENT_HEADER)
-        if told is not None:
-            content = json.loads(told)
-            return _AbsentError(self._name, content["absent"], content["missing"])
-        return SeriesError(
-            f"{self._name}: the Tiled server answers {error}",
-            needed="readable frames",
-            action="check the files named, and the server's readable_storage and log",
-        )
+            raise _refused(self._name, error) from error
 
 
-class _AbsentError(MissingFramesError):
-    """What the server says about absent frames."""
-
-    def __init__(self, name: str, absent: list[list[int]], missing: list[str]) -> None:
-        self.absent = absent
-        self.missing = tuple(missing)
-        super().__init__(
-            f"{name}: frames {', '.join(f'{first}..{last - 1}' for first, last in absent)} are absent on the server; "
-            f"missing: {', '.join(missing)}",
+def _refused(name: str, error: Any) -> GbxError:
+    """What an answer of the server means: absent frames, trouble that may pass, or frames it cannot read."""
+    told = error.response.headers.get(ABSENT_HEADER)
+    if told is not None:
+        content = json.loads(told)
+        ranges = ", ".join(f"{first}..{last - 1}" for first, last in content["absent"])
+        return MissingFramesError(
+            f"{name}: frames {ranges} are absent on the server; missing: {', '.join(content['missing'])}",
             needed="every frame that the master promises",
             action="restore the data files, or open with allow_incomplete=True to analyse what exists",
         )
+    if error.response.status_code in _PASSING:
+        return CatalogUnreachableError(
+            f"{name}: the Tiled server answers {error}",
+            needed="a server that is up",
+            action="try again; if it lasts, look into the server's log",
+        )
+    return SeriesError(
+        f"{name}: the Tiled server answers {error}",
+        needed="readable frames",
+        action="check the files named, and the server's readable_storage and log",
+    )
 
 
 class PresentFrames:
