@@ -36,7 +36,18 @@ _HOMES = {
     "analyze": "pipeline",
 }
 
-__all__ = list(_HOMES)
+__all__ = [
+    "Config",
+    "GbxError",
+    "Series",
+    "analyze",
+    "load_config",
+    "nonequilibrium",
+    "one_time",
+    "open_series",
+    "q_rois",
+    "two_time",
+]
 
 
 def __getattr__(name: str) -> Any:

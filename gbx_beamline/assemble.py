@@ -153,7 +153,7 @@ def analyze_run(
     try:
         # Frames may come over HTTP: a server that goes away meanwhile is no fault of the scan.
         with said_in_words(catalog.uri):
-            series = open_series(run, allow_incomplete=settings.allow_incomplete)
+            series = open_series(run, allow_incomplete=settings.allow_incomplete, frame_time=settings.frame_time_s)
             outcome = pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array)
     except CatalogError:
         raise

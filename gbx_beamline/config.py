@@ -138,6 +138,8 @@ class AnalysisConfig(_Strict):
     mask: MaskConfig = MaskConfig()
     correlation: CorrelationConfig = CorrelationConfig()
     nonequilibrium: NonEquilibriumConfig = NonEquilibriumConfig()
+    frame_time_s: Annotated[float, Field(gt=0)] | None = None
+    """s between frames, where the file does not say it or says it wrongly; wins over the file."""
     allow_incomplete: bool = False
     """True analyses what exists of a series with missing data files, and flags it."""
 
@@ -245,7 +247,9 @@ def load_config(path: Path | str) -> Config:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{path} is no YAML: {' '.join(str(error).split())}", needed="valid YAML", action="correct the line named"
+            f"{path} is no YAML: {' '.join(str(error).replace('<unicode string>', path.name).split())}",
+            needed="valid YAML",
+            action="correct the line named",
         ) from error
     return parse_config(content, name=str(path), folder=path.parent)
 

@@ -147,7 +147,7 @@ def _measure(config: Config, address: assemble.CatalogAddress, trigger: EndOfRun
     directory = config.catalog.directory
     chx = SimulatedChx(config, directory / "frames", bars.frame)
     engine, writer = make_run_engine(
-        address.uri, api_key=address.api_key, raw=config.catalog.raw, backup_directory=directory / "journal"
+        address.uri, api_key=address.api_key, raw=config.catalog.raw, backup_directory=directory / "journals"
     )
     engine.subscribe(trigger)
     try:

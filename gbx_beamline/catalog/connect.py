@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 from tiled.client import from_uri
 from tiled.client.container import Container
-from tiled.queries import Like
+from tiled.queries import Eq, Like
 
 from gbx_beamline.errors import (
     AccessDeniedError,
@@ -28,9 +28,14 @@ SHORTEST_UID = 4
 """Fewest characters that stand for a whole uid."""
 
 
-def literal(uid: str) -> str:
-    """``uid`` for a Like query, where % and _ mean other characters."""
-    return "".join(letter for letter in uid if letter not in "%_")
+WHOLE_UID = 36
+
+
+def uid_query(key: str, uid: str) -> Eq | Like:
+    """Search for a whole uid, or for those that start so. In a Like query % and _ mean other characters."""
+    if len(uid) >= WHOLE_UID:
+        return Eq(key, uid)
+    return Like(key, "".join(letter for letter in uid if letter not in "%_") + "%")
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,15 @@ class Catalog:
             RunNotFoundError: no such run, or several.
         """
         with said_in_words(self.uri):
-            if uid in self.raw:
-                return self.raw[uid]
-            # Slicing by partial uid fails on SQL catalogs, so the start documents are searched.
-            matches = list(self.raw.search(Like("start.uid", f"{literal(uid)}%"))) if len(uid) >= SHORTEST_UID else []
+            # Indexing by a partial uid fails on SQL catalogs, so the start documents are searched.
+            matches = list(self.raw.search(uid_query("start.uid", uid))) if len(uid) >= SHORTEST_UID else []
         if len(matches) == 1:
             return self.raw[matches[0]]
         found = f"{len(matches)} runs start with {uid!r}" if matches else f"no run {uid!r} in {self.uri}"
         raise RunNotFoundError(
             found,
             needed=f"the uid of one raw run, or at least its first {SHORTEST_UID} characters",
-            action="list what is there with `gbx results`",
+            action="check the uid, and that catalog.uri or catalog.directory is the catalog you mean",
         )
 
     def array(self, path: str) -> Any:
@@ -134,7 +137,7 @@ def _knock(uri: str, api_key: str | None) -> None:
         raise CatalogUnreachableError(
             f"{uri!r} is no address",
             needed="the address of a Tiled server such as http://127.0.0.1:8000",
-            action="correct catalog.uri or --catalog",
+            action="correct catalog.uri",
         )
     base = uri.rstrip("/") if "/api/v1" in parts.path else f"{uri.rstrip('/')}/api/v1"
     headers = {} if api_key is None else {"Authorization": f"Apikey {api_key}"}

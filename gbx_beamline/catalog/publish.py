@@ -44,8 +44,10 @@ class TiledSink:
         with said_in_words(self._uri):
             if isinstance(outcome, ScanFailure):
                 metadata = schema.failure_metadata(outcome, created=time.time())
-                self._create_once(schema.pointer_key(outcome), metadata, schema.FAILURE_SPEC)
-                return schema.pointer_key(outcome)
+                key = schema.pointer_key(outcome)
+                if not self._create_once(key, metadata, schema.FAILURE_SPEC):
+                    self._renew_reason(key, metadata)
+                return key
             return self._publish_result(outcome)
 
     def _publish_result(self, result: ScanResult) -> str:
@@ -80,8 +82,14 @@ class TiledSink:
             if error.response.status_code != _CONFLICT:
                 raise
             # A request whose answer was lost is retried by the client and may meet its own pointer.
-            return self._records[key].metadata.get("attempt") == metadata.get("attempt")
+            return "attempt" in metadata and self._records[key].metadata.get("attempt") == metadata["attempt"]
         return True
+
+    def _renew_reason(self, key: str, metadata: dict[str, Any]) -> None:
+        """A failure that was tried again may have another reason now; the server keeps the old one as a revision."""
+        pointer = self._records[key]
+        if pointer.metadata["reason"] != metadata["reason"]:
+            pointer.update_metadata({name: metadata[name] for name in ("reason", "kind", "provenance")})
 
     def _remove(self, attempt: str) -> None:
         self._attempts.delete_contents(attempt, recursive=True, external_only=False)

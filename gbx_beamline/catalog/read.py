@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tiled.queries import Key, Like
+from tiled.queries import Key
 
 from gbx_beamline.catalog import schema
-from gbx_beamline.catalog.connect import SHORTEST_UID, Catalog, literal, said_in_words
+from gbx_beamline.catalog.connect import SHORTEST_UID, Catalog, said_in_words, uid_query
 from gbx_beamline.errors import RunNotFoundError
 from gbx_beamline.records import Provenance, ScanFailure, ScanInfo, ScanResult
 
@@ -115,7 +115,7 @@ def find_record(catalog: Catalog, uid: str) -> RecordSummary:
     with said_in_words(catalog.uri):
         found: list[RecordSummary] = []
         if schema.RECORDS in catalog.processed:
-            records: Any = catalog.processed[schema.RECORDS].search(Like("run_uid", f"{literal(uid)}%"))
+            records: Any = catalog.processed[schema.RECORDS].search(uid_query("run_uid", uid))
             found = [RecordSummary(key, dict(node.metadata)) for key, node in records.items()]
     runs = {record.run_uid for record in found}
     if len(runs) != 1 or len(uid) < SHORTEST_UID:

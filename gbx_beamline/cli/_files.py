@@ -71,7 +71,9 @@ def _opened(path: Path, config: Config, frame_time: float | None) -> Series:
             needed="a file with frames",
             action=advice,
         )
-    return open_series(path, allow_incomplete=config.analysis.allow_incomplete, frame_time=frame_time)
+    return open_series(
+        path, allow_incomplete=config.analysis.allow_incomplete, frame_time=frame_time or config.analysis.frame_time_s
+    )
 
 
 def _about(path: Path, error: InputError) -> InputError:

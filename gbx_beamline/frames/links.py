@@ -108,5 +108,9 @@ def _walk(handle: h5py.File, file: Path, parts: list[str]) -> tuple[Place, bool]
             return Place(file, "/".join([*start, link.path, *rest])), False
         if link is None:
             return None
-        node = node[part]
+        try:
+            node = node[part]
+        except (KeyError, OSError):
+            # A damaged file may list what it cannot open.
+            return None
     return (Place(file, "/" + "/".join(parts)), True) if isinstance(node, h5py.Dataset) else None

@@ -47,7 +47,10 @@ def test_every_mistake_is_named_at_once() -> None:
 def test_sample_overrides_only_what_it_names() -> None:
     config = parse_config(
         {
-            "analysis": {"geometry": {"incidence_deg": 0.25, "tilt_deg": 1.0}, "rois": {"rings": [{"q": [0.01, 0.02]}]}},
+            "analysis": {
+                "geometry": {"incidence_deg": 0.25, "tilt_deg": 1.0},
+                "rois": {"rings": [{"q": [0.01, 0.02]}]},
+            },
             "samples": {"gold": {"geometry": {"incidence_deg": 0.3}}},
         }
     )
