@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import uuid
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from gbx_beamline import pipeline
 from gbx_beamline.catalog import Catalog, TiledSink, find_terminal
+from gbx_beamline.catalog.connect import said_in_words
 from gbx_beamline.config import Config
 from gbx_beamline.correlation.imported import read_map
 from gbx_beamline.errors import CatalogError, InputError, MapError
-from gbx_beamline.frames import EigerFile, open_series
+from gbx_beamline.frames import EigerFile
+from gbx_beamline.frames.tiled_node import series_from_node
 from gbx_beamline.records import ScanInfo
 from gbx_bluesky.eiger_import import master_documents
 from gbx_bluesky.run_engine import tiled_writer
+from gbx_services.linked_files import bring_in
 
 MAP_SUFFIXES = (".npy", ".npz")
+_PIXEL = (slice(0, 1), slice(0, 1))
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ def import_file(path: Path, catalog: Catalog, config: Config, about: About, *, e
     Raises:
         GbxError: the file is not what it should be, or the server cannot read it.
     """
-    if path.suffix.lower() in MAP_SUFFIXES:
-        return _import_map(path, catalog, config, about)
-    return _import_master(path, catalog, config, about, embedded=embedded, copy=copy)
+    with said_in_words(catalog.uri):
+        if path.suffix.lower() in MAP_SUFFIXES:
+            return _import_map(path, catalog, config, about)
+        return _import_master(path, catalog, config, about, embedded=embedded, copy=copy)
 
 
 def _import_map(path: Path, catalog: Catalog, config: Config, about: About) -> Imported:
@@ -94,62 +97,72 @@ def _import_map(path: Path, catalog: Catalog, config: Config, about: About) -> I
 def _import_master(
     path: Path, catalog: Catalog, config: Config, about: About, *, embedded: bool, copy: bool
 ) -> Imported:
-    file = EigerFile(path)
-    uid = pipeline.uid_of_content(path.read_bytes())
+    # Data files lie beside the name that was given, even where that is a symbolic link to the master.
+    master = path.parent.resolve() / path.name
+    file = EigerFile(master)
+    _check_readable(file)
+    uid = pipeline.uid_of_content(master.read_bytes())
     words = [f"{file.shape[0]} frames of {file.shape[1]} x {file.shape[2]}", *file.notes]
     if file.missing:
-        words.append(f"missing: {', '.join(file.missing)}; analyse with --allow-incomplete, or bring them")
-    if uid in catalog.raw:
+        advice = "analyse with --allow-incomplete, or put them beside the master and import it again"
+        words.append(f"missing: {', '.join(file.missing)}; {advice}")
+    frames = (config.catalog.directory / "frames").resolve()
+    folder = frames / "imported" / uid
+    if _registered(catalog, uid):
+        brought = bring_in(master, folder, copy=copy) if embedded and folder.is_dir() else []
+        words += [f"{name} was brought in now" for name in brought]
         return Imported(uid, True, ("the same master was imported before", *words))
-    place = _into_folder(path.resolve(), file, config.catalog.directory, uid, copy) if embedded else path.resolve()
-    md: dict[str, Any] = {"imported_from": path.name, "sample": about.sample or path.stem.removesuffix("_master")}
-    if about.temperature is not None:
-        md["temperature"] = about.temperature
-    writer = tiled_writer(catalog.raw)
-    for name, document in master_documents(place, uid=uid, md=md):
-        writer(name, document)
-    _check_served(catalog, uid, place, missing=bool(file.missing))
+    with ExitStack() as undo:
+        place = master
+        if embedded and not master.is_relative_to(frames):
+            if not folder.exists():
+                undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            bring_in(master, folder, copy=copy)
+            place = folder / master.name
+        undo.callback(_forget, catalog, uid)
+        md: dict[str, Any] = {"imported_from": path.name, "sample": about.sample or path.stem.removesuffix("_master")}
+        if about.temperature is not None:
+            md["temperature"] = about.temperature
+        writer = tiled_writer(catalog.raw)
+        for name, document in master_documents(place, uid=uid, md=md):
+            writer(name, document)
+        _check_served(catalog, uid, place)
+        undo.pop_all()
     return Imported(uid, False, tuple(words))
 
 
-def _into_folder(master: Path, file: EigerFile, directory: Path, uid: str, copy: bool) -> Path:
-    """The master where the embedded server may read it: itself, or hard links (or copies) of its files."""
-    frames = (directory / "frames").resolve()
-    if master.is_relative_to(frames):
-        return master
-    folder = frames / "imported" / uid
-    transfer: Callable[[Path, Path], Any] = shutil.copy2 if copy else os.link
-    # Built beside its place and moved as a whole: an interrupted import leaves nothing half there.
-    unfinished = folder.with_name(f".{uid}.{uuid.uuid4().hex}")
-    unfinished.mkdir(parents=True)
-    try:
-        for name in (master.name, *file.data_files):
-            source = master.parent / name
-            if not Path(name).is_absolute() and source.exists():
-                (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
-                transfer(source, unfinished / name)
-        if not folder.exists():
-            unfinished.rename(folder)
-    except OSError as error:
-        raise InputError(
-            f"{master} cannot be linked into {frames} ({error.strerror})",
-            needed="its files where the embedded server may read them",
-            action="import it with --copy, or put the files into that folder first",
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return folder / master.name
+def _registered(catalog: Catalog, uid: str) -> bool:
+    """True for a complete run. What an interrupted import left is removed: it can be neither analysed nor imported."""
+    if uid not in catalog.raw:
+        return False
+    run: Any = catalog.raw[uid]
+    if run.metadata.get("stop"):
+        return True
+    _forget(catalog, uid)
+    return False
 
 
-def _check_served(catalog: Catalog, uid: str, master: Path, *, missing: bool) -> None:
-    """A server that may not read a file registers it without complaint: so one frame is asked for."""
-    series = open_series(catalog.raw[uid], frame_time=1.0)
-    if missing:
-        return
-    try:
-        series.read(0, 1, (slice(0, 1), slice(0, 1)))
-    except InputError as error:
+def _forget(catalog: Catalog, uid: str) -> None:
+    """Take a run out of the catalog; detector files are not the catalog's and stay."""
+    if uid in catalog.raw:
         catalog.raw.delete_contents(uid, recursive=True, external_only=False)
+
+
+def _check_readable(file: EigerFile) -> None:
+    """One pixel of a frame that exists, so that damage is not taken for a refusal of the server later."""
+    if file.present.any():
+        first = int(file.present.argmax())
+        file.read(first, first + 1, _PIXEL)
+
+
+def _check_served(catalog: Catalog, uid: str, master: Path) -> None:
+    """A server that may not read a file registers it without complaint: so it is asked for a frame."""
+    try:
+        series = series_from_node(catalog.raw[uid], frame_time=1.0, prefer="http")
+        if series.present.any():
+            first = int(series.present.argmax())
+            series.read(first, first + 1, _PIXEL)
+    except InputError as error:
         raise CatalogError(
             f"the server at {catalog.uri} cannot read {master} ({error.found})",
             needed="a place among the server's readable_storage",

@@ -32,12 +32,18 @@ def read_map(
         The maps with baseline 1, counts unknown (0 pixels, NaN counts), and what was done to them, in words.
 
     Raises:
-        MapError: no such file, no square map, complex values, a baseline that cannot be told.
+        MapError: no such file, no square map, complex values, no pair of frames, a baseline that cannot be told.
     """
     path = Path(path)
     maps = _as_stack(read_array(path, key="g12", what="two-time map", error=MapError), str(path))
     notes: list[str] = []
-    maps = _symmetric(maps, notes)
+    maps = _symmetric(_filled(_finite(maps, notes), notes), notes)
+    if not _pairs(maps).any(axis=(1, 2)).all():
+        raise MapError(
+            f"{path} has a map without a finite value off its diagonal",
+            needed="the correlation of at least one pair of frames",
+            action="check how it was made",
+        )
     if baseline is None:
         baseline = _detect_baseline(maps, str(path))
         notes.append(f"baseline {baseline} detected from the longest lags")
@@ -53,32 +59,64 @@ def _as_stack(array: NDArray[Any], name: str) -> NDArray[np.float64]:
         raise MapError(
             f"{name} holds {array.dtype} of shape {array.shape}",
             needed="real numbers of shape (N, N) or (N, N, Q) with N >= 2",
-            action="export the two-time map itself; for frames use `gbx analyze`",
+            action="export the two-time map itself, q as the last axis; for frames use `gbx analyze`",
         )
     stack = array[..., np.newaxis] if array.ndim == 2 else array
-    maps = np.moveaxis(stack, -1, 0).astype(np.float64)
-    if not np.isfinite(maps).any(axis=(1, 2)).all():
-        raise MapError(f"{name} has a map without a finite value", needed="numbers", action="check how it was made")
+    return np.moveaxis(stack, -1, 0).astype(np.float64)
+
+
+def _pairs(maps: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(Q, N, N) True where two different frames have a correlation: diagonals are filled in by many programs."""
+    return np.isfinite(maps) & ~np.eye(maps.shape[-1], dtype=bool)
+
+
+def _finite(maps: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
+    """Infinite values, as a division by an empty frame leaves them, are as unknown as NaN."""
+    infinite = np.isinf(maps)
+    if infinite.any():
+        notes.append(f"{int(infinite.sum())} infinite values were taken as not measured")
+    return np.where(infinite, np.nan, maps)
+
+
+def _filled(maps: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
+    """Maps of which only one half was stored, the other being zeros or NaN, made whole.
+
+    Averaging the halves would halve such a map. A half that is partly there is another matter: bad frames.
+    """
+    upper = np.triu(np.ones(maps.shape[1:], dtype=bool), k=1)
+    maps, empty = maps.copy(), 0
+    for each in maps:
+        stored = np.isfinite(each) & (each != 0)
+        in_upper = stored[upper].any()
+        if in_upper != stored.T[upper].any():
+            half = each if in_upper else each.T
+            each[...] = np.triu(half) + np.triu(half, k=1).T
+            empty += 1
+    if empty:
+        notes.append(f"one half of {empty} of {len(maps)} maps was empty: taken from the other half")
     return maps
 
 
 def _symmetric(maps: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
+    """The mean of both halves. A frame that is unknown in one half is a bad frame, and unknown in both."""
     other = maps.transpose(0, 2, 1)
-    scale = float(np.nanmax(np.abs(maps)))
-    with np.errstate(invalid="ignore"):
-        difference = np.abs(maps - other)
-    worst = float(np.nanmax(difference)) if np.isfinite(difference).any() else 0.0
-    if worst > _ASYMMETRY * scale:
+    difference = np.abs(maps - other)
+    if (np.isnan(maps) != np.isnan(other)).any():
+        notes.append("map had values in one half that the other lacks: they were left out")
+    worst = float(np.max(difference, initial=0.0, where=np.isfinite(difference)))
+    if worst > _ASYMMETRY * float(np.max(np.abs(maps), initial=0.0, where=np.isfinite(maps))):
         notes.append(f"map was not symmetric (largest difference {worst:.3g}): the two halves were averaged")
     return (maps + other) / 2.0
 
 
 def _detect_baseline(maps: NDArray[np.float64], name: str) -> Baseline:
     """The baseline is what the longest third of the lags scatters around, unless correlations last beyond it."""
-    n = maps.shape[-1]
-    row, column = np.triu_indices(n, k=max(1, (2 * n) // 3))
-    level = float(np.nanmedian(maps[:, row, column]))
-    if level > 0.75:
+    row, column = np.triu_indices(maps.shape[-1], k=1)
+    values, lag = maps[:, row, column], column - row
+    longest = lag[np.isfinite(values).any(axis=0)].max()
+    level = float(np.nanmedian(values[:, 3 * lag > 2 * longest]))
+    # g2 does not fall below 1, and a contrast does not exceed 1; in between either could be meant.
+    if 0.9 < level < 2.0:
         return 1
     if -0.25 < level < 0.5:
         return 0
@@ -91,7 +129,7 @@ def _detect_baseline(maps: NDArray[np.float64], name: str) -> Baseline:
 
 def _as_two_time(maps: NDArray[np.float64], frame_time: float) -> TwoTime:
     q = maps.shape[0]
-    valid = np.asarray(np.isfinite(maps).any(axis=(0, 2)))
+    valid = np.asarray(_pairs(maps).any(axis=(0, 2)))
     # Equal weights: the frame means that would weigh the pairs are not known.
     return TwoTime(
         g2=maps.astype(np.float32),

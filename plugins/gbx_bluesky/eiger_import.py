@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import event_model
 
 from gbx_beamline.frames.eiger import EigerFile
+from gbx_beamline.frames.layout import read_layout
 from gbx_bluesky.eiger_documents import data_keys, stream_resources
 
 DETECTOR = "eiger4m_single"
@@ -34,9 +36,8 @@ def master_documents(master: Path, *, uid: str, md: Mapping[str, Any]) -> Iterat
     keys: Any = data_keys(DETECTOR, frames, (rows, columns), file.dtype, with_mask=with_mask, source="FILE")
     stream = run.compose_descriptor(name="primary", data_keys=keys, object_keys={DETECTOR: list(keys)})
     yield "descriptor", _plain(stream.descriptor_doc)
-    per_file = max(1, -(-frames // max(1, len(file.data_files))))
     resources = stream_resources(
-        DETECTOR, master, file.header, file.dtype, with_mask=with_mask, frames_per_file=per_file
+        DETECTOR, master, file.header, file.dtype, with_mask=with_mask, frames_per_file=_step(file)
     )
     for resource in resources:
         yield "stream_resource", {**resource, "run_start": uid}
@@ -52,6 +53,25 @@ def master_documents(master: Path, *, uid: str, md: Mapping[str, Any]) -> Iterat
             },
         )
     yield "stop", _plain(run.compose_stop(time=taken))
+
+
+def _step(file: EigerFile) -> int:
+    """The largest step from frame 0 on that meets every data file.
+
+    Readers who cannot open the files look for absent ones by such steps, and files need not hold equally many frames.
+    """
+    frames = file.shape[0]
+    layout = read_layout(
+        file.path, expected=file.header.expected_frames, frame_shape=file.header.shape, dtype=file.header.dtype
+    )
+    edges = {0, frames, *(end for piece in layout.pieces for end in (piece.first, piece.first + piece.count))}
+    parts = list(pairwise(sorted(edges)))
+    # Neighbouring absent files, and tiles of a frame, are one part here: then their mean is the most to go by.
+    longest = max(last - first for first, last in parts)
+    step = longest if len(parts) >= len(file.data_files) else -(-frames // len(file.data_files))
+    while any(-(-first // step) * step >= last for first, last in parts):
+        step -= 1
+    return step
 
 
 def _plain(document: Any) -> dict[str, Any]:

@@ -364,7 +364,9 @@ def test_a_uid_that_does_not_exist(
     command: list[str], served: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = in_process(monkeypatch, capsys, *command)
-    assert_one_sentence(said, "'deadbeef-none'", "at least its first", "gbx results")
+    assert_one_sentence(
+        said, "'deadbeef-none'", "at least its first", "check the uid" if command[0] == "analyze" else "gbx results"
+    )
     assert not list(served.glob("*.png"))
 
 
