@@ -198,13 +198,20 @@ class DemoConfig(_Strict):
     coherence_modes: Annotated[int, Field(ge=1)] = 4
     frames_per_file: Annotated[int, Field(ge=1)] = 100
     seed: int = 20261123
-    geometry: GeometryConfig = GeometryConfig()
-    """What the simulated detector writes into its files."""
+    geometry: GeometryConfig = GeometryConfig(
+        beam_center_x=-1000, beam_center_y=1012, distance_m=10.08, wavelength_angstrom=1.285, pixel_size_um=75
+    )
+    """What the simulated detector writes into its files: a part of the Eiger at one side of the beam."""
     q_reference: Annotated[float, Field(gt=0, lt=LARGEST_Q)] = 0.045
     """1/Angstrom."""
     age_s: Annotated[float, Field(gt=0)] = 300.0
-    dynamics: tuple[DemoDynamics, ...] = ()
-    """One run per entry, in this order."""
+    dynamics: Annotated[tuple[DemoDynamics, ...], Field(min_length=1)] = (
+        DemoDynamics(temperature_k=299, rate_per_s=3.0e-4),
+        DemoDynamics(temperature_k=371, rate_per_s=6.0e-4, ageing=0.5),
+        DemoDynamics(temperature_k=421, rate_per_s=2.0e-3, ageing=1.0),
+        DemoDynamics(temperature_k=471, rate_per_s=1.0e-2, ageing=1.8),
+    )
+    """One run per entry, in this order: from stationary to strongly ageing."""
 
 
 class Config(_Strict):

@@ -48,9 +48,10 @@ def demo(config_path: Path | None, directory: Path | None) -> None:
 
     Example: gbx demo
     """
-    from gbx_services.demo import demo_configuration, run_demo
+    from gbx_services.demo import demo_config_file, run_demo
 
-    config = demo_configuration(config_path)
+    config_path = config_path or demo_config_file()
+    config = assemble.configuration(config_path)
     if directory is not None:
         config = config.model_copy(update={"catalog": config.catalog.model_copy(update={"directory": directory})})
     run_demo(config, Console(), config_path=config_path)

@@ -12,15 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from gbx_beamline import assemble
 from gbx_beamline.catalog import Catalog, RecordSummary, connect, find_records, load_record
 from gbx_beamline.config import Config
-from gbx_beamline.errors import ConfigError, ServiceError
+from gbx_beamline.errors import ServiceError
 from gbx_beamline.figures import save, scan_report, temperature_overview
 from gbx_beamline.figures.tables import as_table
 from gbx_beamline.records import ScanResult
 from gbx_bluesky.plans import temperature_series
 from gbx_bluesky.run_engine import make_run_engine
+from gbx_bluesky.simulated_chx import SimulatedChx
 from gbx_services.interruption import run_plan
 from gbx_services.prefect_service import embedded_prefect
-from gbx_services.simulated_chx import SimulatedChx
 from gbx_services.trigger import EndOfRunTrigger
 
 CONFIG_NAME = "demo.yaml"
@@ -30,35 +30,19 @@ RESULT_SECONDS = 300.0
 _POLL_SECONDS = 0.5
 
 
-def demo_configuration(path: Path | None = None) -> Config:
-    """The configuration of ``path``, else the one that comes with the package.
-
-    Raises:
-        ConfigError: it simulates nothing.
-    """
-    config = assemble.configuration(path or demo_config_file())
-    if not config.demo.dynamics:
-        raise ConfigError(
-            f"{path or demo_config_file()} has no demo.dynamics",
-            needed="at least one temperature to simulate",
-            action="copy the demo section of configs/demo.yaml",
-        )
-    return config
-
-
 def demo_config_file() -> Path:
     """configs/demo.yaml of a checkout, or its copy in an installed package."""
     installed = Path(__file__).with_name(CONFIG_NAME)
     return installed if installed.exists() else Path(__file__).parents[2] / "configs" / CONFIG_NAME
 
 
-def run_demo(config: Config, console: Console, *, config_path: Path | None = None) -> None:
+def run_demo(config: Config, console: Console, *, config_path: Path) -> None:
     """Measure the simulated temperature series, have each scan analysed as it ends, show the results.
 
     Args:
-        config: From ``demo_configuration``.
+        config: What to simulate, and how to analyse it.
         console: Where to talk.
-        config_path: File that the flow reads its settings from.
+        config_path: Its file, from which the flow reads its settings.
 
     Raises:
         ServiceError: a service did not start, or an analysis did not come.
@@ -76,7 +60,7 @@ def run_demo(config: Config, console: Console, *, config_path: Path | None = Non
         environment = {
             assemble.URI_VARIABLE: address.uri,
             config.catalog.api_key_env: address.api_key,
-            assemble.CONFIG_VARIABLE: str((config_path or demo_config_file()).resolve()),
+            assemble.CONFIG_VARIABLE: str(config_path.resolve()),
         }
         with embedded_prefect(directory, environment) as prefect:
 
@@ -145,7 +129,7 @@ def _progress(console: Console) -> Progress:
 def _measure(config: Config, address: assemble.CatalogAddress, trigger: EndOfRunTrigger, bars: _Bars) -> list[str]:
     """Take the temperature series; uids of its runs."""
     directory = config.catalog.directory
-    chx = SimulatedChx(config, directory / "frames", bars.frame)
+    chx = SimulatedChx(config, directory / "frames", watcher=bars.frame)
     engine, writer = make_run_engine(
         address.uri, api_key=address.api_key, raw=config.catalog.raw, backup_directory=directory / "journals"
     )

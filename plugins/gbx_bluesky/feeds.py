@@ -57,6 +57,9 @@ class Conditions:
     """K."""
     frame_time: float
     """s."""
+    frames: int
+    """Per trigger."""
+    triggers: int = 1
 
     def __post_init__(self) -> None:
         checked_temperature(self.temperature)

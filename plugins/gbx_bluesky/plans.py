@@ -125,7 +125,7 @@ def _series(
     feed = getattr(detector, "feed", None)
     if kelvin is not None and isinstance(feed, ConfigurableFeed):
         # A message and not a call: simulators of plans walk through this line without touching the feed.
-        conditions = Conditions(temperature=kelvin, frame_time=frame_time)
+        conditions = Conditions(temperature=kelvin, frame_time=frame_time, frames=frames, triggers=triggers)
         yield from bps.abs_set(cast(Any, feed), conditions, wait=True)
     truth = None if feed is None else feed.truth
     start = {

@@ -173,7 +173,7 @@ class SpeckleFeed:
 
     @property
     def truth(self) -> Mapping[str, Any] | None:
-        """Dynamics, optics and seed of the next series, SI units; None before ``configure``."""
+        """Dynamics, optics and seed of the next series, SI units; None before ``set``."""
         if self._conditions is None:
             return None
         return {
@@ -185,19 +185,14 @@ class SpeckleFeed:
             "series": self._series,
         }
 
-    def configure(self, temperature: float, frame_time: float) -> None:
-        """Take the dynamics of ``temperature`` K, sampled every ``frame_time`` s, for the series to come.
+    def set(self, value: Conditions) -> Status:
+        """Take the dynamics of ``value`` for the series to come, as a plan's message.
 
         Raises:
-            InputError: a temperature outside the table, or an impossible frame time.
+            InputError: a temperature outside the table.
         """
-        conditions = Conditions(temperature=temperature, frame_time=frame_time)
-        self._table.at(temperature)
-        self._conditions = conditions
-
-    def set(self, value: Conditions) -> Status:
-        """``configure`` as a plan's message."""
-        self.configure(value.temperature, value.frame_time)
+        self._table.at(value.temperature)
+        self._conditions = value
         status = Status()
         status.set_finished()
         return status
@@ -206,13 +201,13 @@ class SpeckleFeed:
         """The movie of series number ``series`` under the present conditions, without advancing the feed.
 
         Raises:
-            SeriesError: ``configure`` was not called.
+            SeriesError: ``set`` was not called.
         """
         if self._conditions is None:
             raise SeriesError(
                 "the speckle feed knows no temperature",
                 needed="the conditions of the run",
-                action="call configure(temperature, frame_time), or give the plan a temperature device",
+                action="call set(Conditions(...)), or give the plan a temperature device",
             )
         relaxation = self._table.at(self._conditions.temperature)
         frame_time = self._conditions.frame_time

@@ -21,7 +21,7 @@ from bluesky_queueserver.manager.profile_ops import (
 from gbx_beamline.errors import GbxError
 from gbx_beamline.frames import open_series
 from gbx_bluesky.eiger import SimulatedEiger
-from gbx_bluesky.feeds import ReplayFeed
+from gbx_bluesky.feeds import Conditions, ReplayFeed
 from gbx_bluesky.plans import count_series, temperature_series
 from gbx_bluesky.speckle_feed import Relaxation, RelaxationTable, SpeckleFeed
 from gbx_bluesky.temperature import SampleTemperature
@@ -180,7 +180,7 @@ def test_the_truth_of_a_run_makes_its_frames_again(
 
     truth = _of(documents, "start")[0]["truth"]
     again = SpeckleFeed(q, TABLE, modes=truth["modes"], mean_counts=2.0, seed=truth["seed"])
-    again.configure(truth["temperature"], truth["frame_time"])
+    again.set(Conditions(**{name: truth[name] for name in ("temperature", "frame_time", "frames", "triggers")}))
     taken = np.concatenate([frames for _, frames in open_series(_master(documents)).blocks()])
     np.testing.assert_array_equal(taken, np.stack(list(again.movie(4, truth["series"]))))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gbx_beamline.errors import InputError, SeriesError, UnitError
-from gbx_bluesky.feeds import ReplayFeed
+from gbx_bluesky.feeds import Conditions, ReplayFeed
 from gbx_bluesky.speckle_feed import Relaxation, RelaxationTable, SpeckleFeed
 from gbx_bluesky.temperature import SampleTemperature
 from gbx_bluesky.traces import RecordedTraces, SideTraces, SmoothTraces
@@ -84,7 +84,7 @@ def test_signed_movies_are_refused() -> None:
 def test_ageing_dynamics_reach_the_pixels_as_the_closed_form_says() -> None:
     relaxation = Relaxation(rate=5e-3, q_reference=Q, ageing=0.5, age=100.0)
     feed = SpeckleFeed(np.full((8, 8), 2 * Q), RelaxationTable({400.0: relaxation}), modes=2, mean_counts=1.0, seed=1)
-    feed.configure(400.0, 2.0)
+    feed.set(Conditions(temperature=400.0, frame_time=2.0, frames=101))
     movie = feed.movie(101, 0)
     # The integral of rate (q / q0)^2 (1 + t / age)^(-1/2) from 0 to t is 4 rate 2 age [(1 + t / age)^(1/2) - 1].
     t = 2.0 * np.arange(101)
@@ -98,7 +98,7 @@ def test_two_series_of_one_feed_show_different_spots() -> None:
     feed = SpeckleFeed(np.full((16, 16), Q), table, modes=1, mean_counts=5.0, seed=1)
     with pytest.raises(SeriesError, match="knows no temperature"):
         feed.frames(2)
-    feed.configure(300.0, 1.0)
+    feed.set(Conditions(temperature=300.0, frame_time=1.0, frames=2))
     first, second = (np.stack(list(feed.frames(2))) for _ in range(2))
     assert abs(np.corrcoef(first[0].ravel(), second[0].ravel())[0, 1]) < 0.4
     assert np.corrcoef(first[0].ravel(), first[1].ravel())[0, 1] > 0.6

@@ -32,6 +32,10 @@ def test_shipped_configurations_are_valid(repository: Path, name: str) -> None:
     assert config.analysis.rois.given
 
 
+def test_the_demo_file_states_the_built_in_experiment(repository: Path) -> None:
+    assert load_config(repository / "configs" / "demo.yaml").demo == Config().demo
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml: No such file"):
         load_config(tmp_path / "absent.yaml")

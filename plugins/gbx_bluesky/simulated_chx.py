@@ -1,4 +1,4 @@
-"""The demonstration's beamline: a simulated Eiger, sample stage and side traces with CHX's names and geometry."""
+"""The simulated CHX: what the demonstration measures with, and what IPython and the queue server offer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gbx_beamline.geometry import overlay, q_maps, rois_from_config
 from gbx_beamline.non_equilibrium import nonequilibrium
 from gbx_beamline.records import Geometry, RoiSet
 from gbx_bluesky.eiger import SimulatedEiger
+from gbx_bluesky.feeds import FrameFeed
 from gbx_bluesky.speckle_feed import Relaxation, RelaxationTable, SpeckleFeed
 from gbx_bluesky.temperature import SampleTemperature
 from gbx_bluesky.traces import SideTraces, SmoothTraces
@@ -29,65 +30,75 @@ Watcher = Callable[[int], None]
 
 
 class SimulatedChx:
-    """The devices of the demonstration.
+    """A beamline without beam: detector, sample stage and side traces with CHX's names and geometry.
 
     Args:
-        config: Demonstration and analysis settings; the truth is stated for the analysis' q-ROIs and cell.
+        config: ``demo`` says what is simulated; ``analysis`` says for which q-ROIs and cell the truth is stated.
         directory: Folder for the detector's files.
-        watcher: Told of each frame.
+        feed: What the detector sees instead of simulated speckles.
+        watcher: Told of each simulated frame.
     """
 
-    def __init__(self, config: Config, directory: Path, watcher: Watcher) -> None:
+    def __init__(
+        self, config: Config, directory: Path, *, feed: FrameFeed | None = None, watcher: Watcher | None = None
+    ) -> None:
         demo = config.demo
         geometry = overlay(Geometry(shape=demo.shape, flip_y=True), demo.geometry)
-        analysed = overlay(geometry, config.for_sample(demo.sample).geometry)
-        maps = q_maps(analysed)
-        feed = _DemoFeed(
-            config, np.abs(maps.q_par), rois_from_config(analysed, config.for_sample(demo.sample).rois), watcher
-        )
         # ophyd's devices fit bluesky's protocols when they run, not in the eyes of a type checker.
-        self.temperature: Any = SampleTemperature(temperature=demo.dynamics[0].temperature_k)
+        self.temperature: Any = SampleTemperature(temperature=demo.dynamics[0].temperature_k, name="T_sample")
         self.detector: Any = SimulatedEiger(
-            directory=directory, feed=feed, geometry=geometry, frames_per_file=demo.frames_per_file
+            directory=directory,
+            feed=feed or _SampleFeed(config, geometry, watcher or _unwatched),
+            # Where a movie of another size was taken nobody said.
+            geometry=geometry if feed is None or feed.shape == geometry.shape else None,
+            frames_per_file=demo.frames_per_file,
         )
-        self.traces: Any = SideTraces(SmoothTraces(seed=demo.seed), temperature=self.temperature)
+        self.traces: Any = SideTraces(SmoothTraces(seed=demo.seed), temperature=self.temperature, name="traces")
 
 
-class _DemoFeed(SpeckleFeed):
+def _unwatched(_done: int) -> None:
+    pass
+
+
+class _SampleFeed(SpeckleFeed):
     """Speckles that tell the true S_noneq of each q-ROI beside their dynamics, and how far a series is."""
 
-    def __init__(self, config: Config, q: NDArray[np.float64], rois: RoiSet, watcher: Watcher) -> None:
+    def __init__(self, config: Config, geometry: Geometry, watcher: Watcher) -> None:
         demo = config.demo
+        self._settings = config.for_sample(demo.sample)
+        analysed = overlay(geometry, self._settings.geometry)
+        # A label image in a catalog is not at hand here: then the truth is stated without S_noneq.
+        known = self._settings.rois.given and not self._settings.rois.catalog_labels
+        self._rois = rois_from_config(analysed, self._settings.rois) if known else None
+        self._watcher = watcher
         super().__init__(
-            q,
+            np.abs(q_maps(analysed).q_par),
             _dynamics(demo),
             modes=demo.coherence_modes,
             mean_counts=demo.mean_counts,
             seed=demo.seed,
             pixel_mask=_pixel_mask(demo),
         )
-        self._config = config
-        self._rois = rois
-        self._watcher = watcher
 
     @property
     def truth(self) -> Mapping[str, Any] | None:
         told = super().truth
-        return None if told is None else {**told, "s_noneq": self._true_s()}
+        if told is None or self._rois is None or told["triggers"] != 1:
+            return told
+        return {**told, "s_noneq": self._true_s(self._rois, told["frames"])}
 
     def frames(self, count: int) -> Iterator[NDArray[Any]]:
         for done, frame in enumerate(super().frames(count), start=1):
             self._watcher(done)
             yield frame
 
-    def _true_s(self) -> list[float]:
+    def _true_s(self, rois: RoiSet, frames: int) -> list[float]:
         """S_noneq of the noise-free map of each q-ROI, at the analysis' own cell."""
-        frames = self._config.demo.frames
         movie = self.movie(frames, self.series)
-        settings = self._config.for_sample(self._config.demo.sample).nonequilibrium
+        settings = self._settings.nonequilibrium
         found = []
-        for label in range(1, len(self._rois) + 1):
-            rates = movie.rate[self._rois.labels == label]
+        for label in range(1, len(rois) + 1):
+            rates = movie.rate[rois.labels == label]
             typical = np.quantile(rates, (np.arange(_RATES_PER_ROI) + 0.5) / _RATES_PER_ROI)
             true = nonequilibrium(
                 movie.true_two_time(typical),
@@ -104,7 +115,8 @@ def _pixel_mask(demo: DemoConfig) -> NDArray[np.uint32]:
     mask = np.zeros(demo.shape, dtype=np.uint32)
     rows = demo.shape[0]
     mask[rows // 2 : rows // 2 + min(37, rows // 8)] = _GAP
-    dead = np.random.default_rng(demo.seed).integers(0, mask.size, size=mask.size // 10_000)
+    # The same detector whatever the sample: not the demonstration's seed.
+    dead = np.random.default_rng(0).integers(0, mask.size, size=mask.size // 10_000)
     mask.ravel()[dead] |= _DEAD
     return mask
 
