@@ -41,7 +41,7 @@ def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, CatalogError) and not isinstance(error, AccessDeniedError | SchemaError)
 
 
-@task(
+_patient_task = task(
     retries=len(_RETRY_DELAYS),
     retry_delay_seconds=_RETRY_DELAYS,
     retry_jitter_factor=_JITTER,
@@ -49,6 +49,10 @@ def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
+"""A task that outlasts a restart of the catalog; arrays and keys stay out of Prefect's stores."""
+
+
+@_patient_task
 def analyze_scan(uid: str, api_key: str | None = None, dry_run: bool = False) -> str:
     """Analyse the run and publish its record, unless it is there already.
 
@@ -69,14 +73,7 @@ def analyze_scan(uid: str, api_key: str | None = None, dry_run: bool = False) ->
     return done.key
 
 
-@task(
-    retries=len(_RETRY_DELAYS),
-    retry_delay_seconds=_RETRY_DELAYS,
-    retry_jitter_factor=_JITTER,
-    retry_condition_fn=_may_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@_patient_task
 def publish_artifact(uid: str, key: str, api_key: str | None = None) -> None:
     """A Markdown artifact with the table of results and a picture of the scan."""
     from gbx_beamline.catalog import find_records, load_record
@@ -92,14 +89,7 @@ def publish_artifact(uid: str, key: str, api_key: str | None = None) -> None:
     )
 
 
-@task(
-    retries=len(_RETRY_DELAYS),
-    retry_delay_seconds=_RETRY_DELAYS,
-    retry_jitter_factor=_JITTER,
-    retry_condition_fn=_may_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@_patient_task
 def record_failure(uid: str, error: str, api_key: str | None = None) -> str:
     """Leave a record of an error that nobody foresaw, so that no scan is without an answer."""
     from gbx_beamline import pipeline

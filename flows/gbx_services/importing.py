@@ -104,12 +104,14 @@ def _import_master(
     uid = pipeline.uid_of_content(master.read_bytes())
     words = [f"{file.shape[0]} frames of {file.shape[1]} x {file.shape[2]}", *file.notes]
     if file.missing:
-        advice = "analyse with --allow-incomplete, or put them beside the master and import it again"
+        advice = "put them beside the master and import it again"
+        if file.present.any():
+            advice += ", or analyse what there is with --allow-incomplete"
         words.append(f"missing: {', '.join(file.missing)}; {advice}")
     frames = (config.catalog.directory / "frames").resolve()
     folder = frames / "imported" / uid
     if _registered(catalog, uid):
-        brought = bring_in(master, folder, copy=copy) if embedded and folder.is_dir() else []
+        brought = bring_in(master, folder, copy=copy, with_master=False) if embedded and folder.is_dir() else []
         words += [f"{name} was brought in now" for name in brought]
         return Imported(uid, True, ("the same master was imported before", *words))
     with ExitStack() as undo:

@@ -14,13 +14,14 @@ from gbx_beamline.errors import InputError
 from gbx_beamline.frames.links import beside
 
 
-def bring_in(master: Path, folder: Path, *, copy: bool) -> list[str]:
+def bring_in(master: Path, folder: Path, *, copy: bool, with_master: bool = True) -> list[str]:
     """Hard-link (or copy) a master and the files behind it into ``folder``; what is there already stays.
 
     Args:
         master: The master; absent data files are passed over.
         folder: Made when absent. Files keep their relative places, so that the links between them lead on.
         copy: True copies, for where links cannot reach.
+        with_master: False where the master is in ``folder`` already, perhaps under an earlier name.
 
     Returns:
         Names of the files that were brought in by this call, relative to ``folder``. The master is the last.
@@ -32,7 +33,7 @@ def bring_in(master: Path, folder: Path, *, copy: bool) -> list[str]:
     # The master comes last: where it is, an interrupted earlier call had brought everything there was.
     for place, source in reversed(_files_behind(master).items()):
         target = folder / place
-        if target.exists():
+        if target.exists() or (source == master and not with_master):
             continue
         unfinished = target.with_name(f".{uuid.uuid4().hex}")
         try:
