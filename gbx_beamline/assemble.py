@@ -146,7 +146,8 @@ def analyze_run(
         )
     scan = pipeline.describe_start(run.metadata["start"], source="catalog")
     settings = config.for_sample(scan.sample)
-    existing = find_terminal(catalog, scan, pipeline.provenance(settings))
+    made_by = pipeline.provenance(settings, catalog.array)
+    existing = find_terminal(catalog, scan, made_by)
     if existing is not None and not dry_run and not (existing.failed and retry_failed):
         return Analysis(key=existing.key, outcome=None)
     outcome: ScanResult | ScanFailure
@@ -158,5 +159,5 @@ def analyze_run(
     except CatalogError:
         raise
     except GbxError as error:
-        outcome = pipeline.failure(scan, settings, error)
+        outcome = pipeline.failure(scan, error, made_by)
     return Analysis(key="" if dry_run else TiledSink(catalog).publish(outcome), outcome=outcome)

@@ -145,8 +145,10 @@ class AnalysisConfig(_Strict):
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits that change whenever a setting, or the content of a file it names, does."""
+        """Twelve hex digits that change whenever a setting that counts, or the content of a file it names, does."""
         settings = self.model_dump(mode="json")
+        # The ceiling decides whether there is a result, not what it is: raised, the same record is meant.
+        del settings["correlation"]["max_memory_gib"]
         # A file counts by its content: moving it changes nothing, redrawing it does.
         for part, key in (("mask", "file"), ("rois", "labels")):
             if settings[part][key] is not None:

@@ -78,19 +78,28 @@ def analyze(
         mask=series.mask,
         excluded=dict(series.excluded) | {"bad_frames": int((~tt.valid_frames).sum())},
         flags=_flags(series, rois.names, rois.flags),
-        provenance=provenance(settings),
+        provenance=provenance(settings, catalog_array),
     )
 
 
-def provenance(settings: AnalysisConfig) -> Provenance:
-    """What makes a result with these settings by this release."""
-    return Provenance(config_hash=settings.hash, package_version=__version__)
+def provenance(settings: AnalysisConfig, catalog_array: CatalogArray | None = None) -> Provenance:
+    """What makes a result with these settings by this release.
+
+    Args:
+        settings: Their hash names the record.
+        catalog_array: Reads a label image kept in the catalog: drawn anew it makes another record, like a file.
+    """
+    digest = settings.hash
+    if settings.rois.catalog_labels and catalog_array is not None:
+        labels = np.ascontiguousarray(catalog_array(settings.rois.catalog_labels))
+        digest = hashlib.sha256(f"{digest} {labels.dtype} {labels.shape}".encode() + labels.tobytes()).hexdigest()[:12]
+    return Provenance(config_hash=digest, package_version=__version__)
 
 
-def failure(scan: ScanInfo, settings: AnalysisConfig, error: Exception) -> ScanFailure:
+def failure(scan: ScanInfo, error: Exception, made_by: Provenance) -> ScanFailure:
     """The record of a scan that could not be analysed."""
     reason = str(error) or type(error).__name__
-    return ScanFailure(scan=scan, kind=type(error).__name__, reason=reason, provenance=provenance(settings))
+    return ScanFailure(scan=scan, kind=type(error).__name__, reason=reason, provenance=made_by)
 
 
 def describe(series: Series) -> ScanInfo:
@@ -116,9 +125,18 @@ def describe_start(start: Mapping[str, Any], *, source: str) -> ScanInfo:
 
 
 def _describe_file(series: Series) -> ScanInfo:
-    uid = series.run_uid or str(uuid.uuid5(_NAMESPACE, f"{series.name}:{series.shape}:{series.frame_time}"))
+    uid = series.run_uid or _uid_of_frames(series)
     temperature = series.metadata.get("temperature")
     return ScanInfo(run_uid=uid, sample=series.metadata.get("sample"), temperature=temperature, source=series.name)
+
+
+def _uid_of_frames(series: Series) -> str:
+    """A uid of what the series holds: its first, middle and last frame stand for the others."""
+    digest = hashlib.sha256(f"{series.name} {series.shape} {series.dtype} {series.frame_time}".encode())
+    present = np.flatnonzero(series.present)
+    for frame in dict.fromkeys(present[[0, present.size // 2, -1]].tolist()) if present.size else ():
+        digest.update(series.read(frame, frame + 1).tobytes())
+    return str(uuid.uuid5(_NAMESPACE, digest.hexdigest()))
 
 
 def _temperature(start: Mapping[str, Any]) -> tuple[float | None, str | None]:

@@ -104,7 +104,8 @@ def record_failure(uid: str, error: str, api_key: str | None = None) -> str:
             needed="an analysis that ends",
             action="report it with this run's uid; the traceback is in the flow run's log",
         )
-        return TiledSink(catalog).publish(pipeline.failure(scan, config.for_sample(scan.sample), unforeseen))
+        made_by = pipeline.provenance(config.for_sample(scan.sample), catalog.array)
+        return TiledSink(catalog).publish(pipeline.failure(scan, unforeseen, made_by))
 
 
 def _api_key(given: str | None) -> str | None:

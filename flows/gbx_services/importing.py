@@ -13,11 +13,12 @@ from gbx_beamline.catalog import Catalog, TiledSink, find_terminal
 from gbx_beamline.catalog.connect import said_in_words
 from gbx_beamline.config import Config
 from gbx_beamline.correlation.imported import read_map
-from gbx_beamline.errors import CatalogError, InputError, MapError
+from gbx_beamline.errors import CatalogError, InputError, MapError, MissingFramesError
 from gbx_beamline.frames import EigerFile
-from gbx_beamline.frames.tiled_node import series_from_node
+from gbx_beamline.frames.node_frames import NodeFrames
 from gbx_beamline.records import ScanInfo
-from gbx_bluesky.eiger_import import master_documents
+from gbx_bluesky.eiger_documents import image_key
+from gbx_bluesky.eiger_import import DETECTOR, master_documents
 from gbx_bluesky.run_engine import tiled_writer
 from gbx_services.linked_files import bring_in
 
@@ -128,7 +129,7 @@ def _import_master(
         writer = tiled_writer(catalog.raw)
         for name, document in master_documents(place, uid=uid, md=md):
             writer(name, document)
-        _check_served(catalog, uid, place)
+        _check_served(catalog, uid, place, file)
         undo.pop_all()
     return Imported(uid, False, tuple(words))
 
@@ -157,14 +158,16 @@ def _check_readable(file: EigerFile) -> None:
         file.read(first, first + 1, _PIXEL)
 
 
-def _check_served(catalog: Catalog, uid: str, master: Path) -> None:
-    """A server that may not read a file registers it without complaint: so it is asked for a frame."""
+def _check_served(catalog: Catalog, uid: str, master: Path, file: EigerFile) -> None:
+    """A server that may not read a file registers it without complaint: so it is asked for one pixel."""
+    run: Any = catalog.raw[uid]
+    image = getattr(run, "base", run)["primary", image_key(DETECTOR)]
+    first = int(file.present.argmax())
     try:
-        series = series_from_node(catalog.raw[uid], frame_time=1.0, prefer="http")
-        if series.present.any():
-            first = int(series.present.argmax())
-            series.read(first, first + 1, _PIXEL)
+        NodeFrames(image, master.name).read(first, first + 1, _PIXEL)
     except InputError as error:
+        if isinstance(error, MissingFramesError) and not file.present.any():
+            return  # it has read the master, and found no more than there is
         raise CatalogError(
             f"the server at {catalog.uri} cannot read {master} ({error.found})",
             needed="a place among the server's readable_storage",

@@ -38,7 +38,7 @@ def child(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gbx_tiled.attached", *module],
+            [sys.executable, "-m", "gbx_tiled.attached", "-", *module],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

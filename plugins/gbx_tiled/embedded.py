@@ -42,6 +42,10 @@ FOUND_SECONDS = 30.0
 
 POLL_SECONDS = 0.1
 START_ATTEMPTS = 3
+TILED = ("tiled", "serve", "config")
+USERS_LOCK = "users.lock"
+"""Each user of a folder's server holds a shared lock on this file; the server ends when it gets an exclusive one."""
+
 CONTAINERS = {"raw": [Spec("CatalogOfBlueskyRuns", version="3.0")], "processed": []}
 """Top-level containers and their specs; that of the raw runs gives users the client made for Bluesky runs."""
 
@@ -64,8 +68,6 @@ class _State:
     uri: str
     api_key: str = field(repr=False)
     pid: int
-    owner: int
-    """Process that will stop the server at its end."""
 
 
 @contextmanager
@@ -73,8 +75,8 @@ def embedded_catalog(directory: Path) -> Iterator[CatalogAddress]:
     """Serve the catalog in ``directory`` for the length of the ``with`` block.
 
     Starts ``tiled serve config`` on a free loopback port with a random key, or uses the server that another
-    process already runs on this folder, and then leaves it running. A server never outlives the process that
-    started it, even a killed one. Containers ``raw`` and ``processed`` exist when the block starts.
+    process already runs on this folder. The server lives as long as anybody uses it, whoever started it, and does not
+    outlive its last user, even a killed one. Containers ``raw`` and ``processed`` exist when the block starts.
 
     Args:
         directory: Folder of the catalog, created when absent; detector files belong in ``directory/frames``.
@@ -89,15 +91,33 @@ def embedded_catalog(directory: Path) -> Iterator[CatalogAddress]:
     directory = Path(directory).resolve()
     for folder in (directory, directory / FRAMES_FOLDER, directory / "arrays"):
         folder.mkdir(parents=True, exist_ok=True)
-    with _start_lock(directory):
-        found = _running(directory)
-        state = found or _start(directory)
-    try:
-        yield CatalogAddress(state.uri, state.api_key)
-    finally:
-        if found is None:
+    with (directory / USERS_LOCK).open("a") as users:
+        # Waits while a server that has lost its last user is on its way out.
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
             with _start_lock(directory):
-                _stop(state, directory)
+                state = _running(directory) or _start(directory)
+            yield CatalogAddress(state.uri, state.api_key)
+        finally:
+            with _start_lock(directory):
+                _leave(users, directory)
+
+
+def _leave(users: IO[str], directory: Path) -> None:
+    """Stop the server when nobody else uses it. When this returns, it is gone or in use."""
+    fcntl.flock(users, fcntl.LOCK_UN)
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            fcntl.flock(users, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # The server has noticed by itself and is ending.
+            _await_end(directory)
+            _state_file(directory).unlink(missing_ok=True)
+        return
+    if _serving(directory):
+        _stop(_read_state(directory), directory)
 
 
 def _running(directory: Path) -> _State | None:
@@ -105,10 +125,6 @@ def _running(directory: Path) -> _State | None:
     deadline = time.monotonic() + FOUND_SECONDS
     while _serving(directory):
         state = _read_state(directory)
-        if not _alive(state.owner):
-            # It ends by itself when its owner dies; two servers on one database must not overlap.
-            _stop(state, directory)
-            return None
         if _answers(state.uri, state.api_key):
             return state
         if time.monotonic() > deadline:
@@ -155,9 +171,8 @@ def _start_on(port: int, directory: Path) -> _State:
         # A session of its own: Ctrl-C reaches only this process, which then stops the server in order.
         # The server inherits the lock and so holds it for exactly as long as it lives.
         process = subprocess.Popen(
-            [sys.executable, "-m", "gbx_tiled.attached", "tiled", "serve", "config", str(configuration)],
-            # Never written to: the server ends when this end of the pipe closes, however this process ends.
-            stdin=subprocess.PIPE,
+            [sys.executable, "-m", "gbx_tiled.attached", str(directory / USERS_LOCK), *TILED, str(configuration)],
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,
@@ -165,7 +180,7 @@ def _start_on(port: int, directory: Path) -> _State:
             start_new_session=True,
             pass_fds=(lock.fileno(),),
         )
-    state = _State(uri=uri, api_key=key, pid=process.pid, owner=os.getpid())
+    state = _State(uri=uri, api_key=key, pid=process.pid)
     _children[process.pid] = process
     try:
         with _private(_state_file(directory)) as file:
@@ -210,22 +225,13 @@ def _ensure_containers(state: _State) -> None:
 
 def _stop(state: _State, directory: Path) -> None:
     process = _children.pop(state.pid, None)
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(state.pid, sign)
+        if _await_end(directory):
+            break
     if process is not None:
-        process.terminate()
-        try:
-            process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
-    elif _serving(directory):
-        # Left behind by a process that was killed: no child of ours, so the lock tells when it is gone.
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.kill(state.pid, sign)
-            if _gone(directory):
-                break
+        process.wait()
     _state_file(directory).unlink(missing_ok=True)
 
 
@@ -233,7 +239,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 """Servers this process started, by pid: they must be waited for, or they stay as zombies."""
 
 
-def _gone(directory: Path) -> bool:
+def _await_end(directory: Path) -> bool:
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         if not _serving(directory):
@@ -256,16 +262,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _serving(directory: Path) -> bool:

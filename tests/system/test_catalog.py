@@ -29,7 +29,7 @@ from gbx_beamline.errors import (
     RunNotFoundError,
     SchemaError,
 )
-from gbx_beamline.pipeline import failure
+from gbx_beamline.pipeline import describe, failure, provenance
 from gbx_beamline.records import ScanFailure, ScanInfo, ScanResult
 from gbx_beamline.simulation import SpeckleMovie
 from gbx_tiled.embedded import CatalogAddress
@@ -171,13 +171,11 @@ def test_a_broken_off_attempt_is_never_seen_and_swept_later(
         load_record(catalog, record.key)
 
 
-def test_a_failure_is_a_record_and_a_later_result_replaces_it(
-    catalog: Catalog, result: ScanResult, settings: AnalysisConfig
-) -> None:
+def test_a_failure_is_a_record_and_a_later_result_replaces_it(catalog: Catalog, result: ScanResult) -> None:
     scan = ScanInfo(run_uid="fails-first", sample="Si")
     error = InputError("nothing there", needed="something", action="look again")
     sink = TiledSink(catalog)
-    failed = failure(scan, settings, error)
+    failed = failure(scan, error, result.provenance)
     key = sink.publish(failed)
     stored = load_record(catalog, key)
     assert isinstance(stored, ScanFailure)
@@ -187,7 +185,7 @@ def test_a_failure_is_a_record_and_a_later_result_replaces_it(
     assert terminal is not None
     assert terminal.failed
     assert sink.publish(failed) == key
-    other = failure(scan, settings, InputError("still nothing", needed="something", action="look again"))
+    other = failure(scan, InputError("still nothing", needed="something", action="look again"), result.provenance)
     assert sink.publish(other) == key
     assert load_record(catalog, key) == other, "the newest reason is the one to read"
     assert catalog.processed["records"][key].metadata_revisions[0]["attributes"]["metadata"]["reason"] == failed.reason
@@ -247,7 +245,19 @@ def test_a_server_without_our_containers_is_told(catalog_address: CatalogAddress
         connect(catalog_address.uri, catalog_address.api_key, raw="chx/raw")
 
 
-def test_labels_in_the_catalog_are_read(catalog: Catalog) -> None:
+def test_labels_in_the_catalog_are_read_and_drawn_anew_make_another_record(catalog: Catalog) -> None:
     labels = np.arange(6, dtype=np.int32).reshape(2, 3)
     catalog.processed.write_array(labels, key="my-rois")
     np.testing.assert_array_equal(catalog.array("processed/my-rois"), labels)
+    settings = parse_config({"analysis": {"rois": {"catalog_labels": "processed/my-rois"}}}).analysis
+    before = provenance(settings, catalog.array)
+    assert provenance(settings, catalog.array) == before
+    catalog.processed["my-rois"].write(labels[::-1])
+    assert provenance(settings, catalog.array).config_hash != before.config_hash
+
+
+def test_other_frames_are_another_run(result: ScanResult) -> None:
+    movie = SpeckleMovie((32, 32), 24, rate=0.05, modes=2, mean_counts=3.0, seed=2)
+    other = describe(open_series(movie.read(0, 24), frame_time=0.5))
+    assert other.run_uid != result.scan.run_uid
+    assert describe(open_series(movie.read(0, 24), frame_time=0.5)) == other

@@ -94,6 +94,18 @@ def test_a_server_does_not_outlive_a_killed_owner_and_its_data_do(tmp_path: Path
     assert not (tmp_path / "server.json").exists()
 
 
+def test_the_server_stays_while_anybody_uses_it(tmp_path: Path) -> None:
+    owner = start_owner(tmp_path)
+    with embedded_catalog(tmp_path) as address:
+        assert finish(owner) == 0, "whoever started it may go"
+        root = from_uri(address.uri, api_key=address.api_key, trust_env=False)
+        assert isinstance(root, Container)
+        assert "kept" in root["processed"]
+        root.context.close()
+    assert not is_served(tmp_path)
+    assert not (tmp_path / "server.json").exists()
+
+
 def test_ctrl_c_in_the_owner_leaves_nothing_running(tmp_path: Path) -> None:
     owner = start_owner(tmp_path)
     pid = json.loads((tmp_path / "server.json").read_text())["pid"]

@@ -82,6 +82,14 @@ def test_hash_follows_settings_and_content_not_paths(tmp_path: Path) -> None:
     assert base.hash == Config().analysis.hash
 
 
+def test_hash_follows_what_changes_numbers_only() -> None:
+    base = AnalysisConfig()
+    roomy = parse_config({"analysis": {"correlation": {"max_memory_gib": 64.0}}}).analysis
+    assert roomy.hash == base.hash
+    assert parse_config({"analysis": {"correlation": {"bad_frames": [1]}}}).analysis.hash != base.hash
+    assert parse_config({"analysis": {"frame_time_s": 2.0}}).analysis.hash != base.hash
+
+
 def test_hash_names_an_absent_file(tmp_path: Path) -> None:
     base = AnalysisConfig()
     lost = base.model_copy(update={"mask": base.mask.model_copy(update={"file": tmp_path / "lost.npy"})})
