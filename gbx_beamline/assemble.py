@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
@@ -93,8 +93,8 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
 
 
 def server_address(config: Config) -> str | None:
-    """Address of the configured Tiled server; None means the embedded one."""
-    return config.catalog.uri or os.environ.get(URI_VARIABLE)
+    """Address of the Tiled server, the environment's before the configuration's; None means the embedded one."""
+    return os.environ.get(URI_VARIABLE) or config.catalog.uri
 
 
 def api_key_in_environment(config: Config) -> str | None:
@@ -144,17 +144,19 @@ def analyze_run(
             needed="a finished run",
             action="wait for its end; if it has ended, its documents have not reached the catalog yet",
         )
-    scan = pipeline.describe_start(run.metadata["start"], source="catalog")
+    tags = catalog.access_tags(run)
+    scan = replace(pipeline.describe_start(run.metadata["start"], source="catalog"), access_tags=tags)
     settings = config.for_sample(scan.sample)
     made_by = pipeline.provenance(settings, catalog.array)
-    existing = find_terminal(catalog, scan, made_by)
-    if existing is not None and not dry_run and not (existing.failed and retry_failed):
-        return Analysis(key=existing.key, outcome=None)
     outcome: ScanResult | ScanFailure
     try:
         # Frames may come over HTTP: a server that goes away meanwhile is no fault of the scan.
         with said_in_words(catalog.uri):
             series = open_series(run, allow_incomplete=settings.allow_incomplete, frame_time=settings.frame_time_s)
+            made_by = pipeline.provenance(settings, catalog.array, series)
+            existing = find_terminal(catalog, scan, made_by)
+            if existing is not None and not dry_run and not (existing.failed and retry_failed):
+                return Analysis(key=existing.key, outcome=None)
             outcome = pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array)
     except CatalogError:
         raise

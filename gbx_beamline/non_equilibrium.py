@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from gbx_beamline.correlation.diagonals import by_lag, lag_means
+from gbx_beamline.correlation.diagonals import by_lag, lag_means, row_blocks
 from gbx_beamline.errors import InputError, MapError
 from gbx_beamline.records import NonEquilibrium, TwoTime
 
@@ -91,14 +91,18 @@ def cell_means(g2: NDArray[Any], frames_per_cell: int) -> NDArray[np.float64]:
     """
     cells = len(g2) // frames_per_cell
     used = cells * frames_per_cell
-    values = g2[:used, :used].astype(np.float64)
-    np.fill_diagonal(values, np.nan)
-    known = np.isfinite(values)
-    values[~known] = 0.0
-    blocks = (cells, frames_per_cell, cells, frames_per_cell)
-    total = values.reshape(blocks).sum(axis=(1, 3))
-    entries = known.reshape(blocks).sum(axis=(1, 3))
-    return np.divide(total, entries, out=np.full((cells, cells), np.nan), where=entries > 0)
+    means = np.empty((cells, cells))
+    for start, stop in row_blocks(cells, frames_per_cell * used):
+        first, last = start * frames_per_cell, stop * frames_per_cell
+        values = g2[first:last, :used].astype(np.float64)
+        values[np.arange(last - first), np.arange(first, last)] = np.nan
+        known = np.isfinite(values)
+        values[~known] = 0.0
+        blocks = (stop - start, frames_per_cell, cells, frames_per_cell)
+        total = values.reshape(blocks).sum(axis=(1, 3))
+        entries = known.reshape(blocks).sum(axis=(1, 3))
+        means[start:stop] = np.divide(total, entries, out=np.full(total.shape, np.nan), where=entries > 0)
+    return means
 
 
 def _checked(g2: NDArray[Any]) -> NDArray[Any]:

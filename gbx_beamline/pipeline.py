@@ -23,6 +23,8 @@ from gbx_beamline.records import Geometry, Provenance, RoiSet, ScanFailure, Scan
 
 _PREVIEW_FRAMES = 32
 _CELSIUS = 273.15
+_UNEVEN = 0.1
+"""Of the contrast: what uneven intensity may add to the baseline of g2 without a word."""
 _NAMESPACE = uuid.UUID("9ad6cf33-6d0c-4f5c-9b0b-6a4a0f0b7c11")
 """Namespace of the uids of data that never were a Bluesky run."""
 
@@ -76,20 +78,25 @@ def analyze(
         fits=fits,
         mean_image=_mean_image(series),
         mask=series.mask,
-        excluded=dict(series.excluded) | {"bad_frames": int((~tt.valid_frames).sum())},
-        flags=_flags(series, rois.names, rois.flags),
-        provenance=provenance(settings, catalog_array),
+        excluded=_excluded(series, tt),
+        flags=_flags(series, rois.names, rois.flags) + _intensity_flags(tt),
+        provenance=provenance(settings, catalog_array, series),
     )
 
 
-def provenance(settings: AnalysisConfig, catalog_array: CatalogArray | None = None) -> Provenance:
+def provenance(
+    settings: AnalysisConfig, catalog_array: CatalogArray | None = None, series: Series | None = None
+) -> Provenance:
     """What makes a result with these settings by this release.
 
     Args:
         settings: Their hash names the record.
         catalog_array: Reads a label image kept in the catalog: drawn anew it makes another record, like a file.
+        series: Where it is incomplete, what exists of it counts too: restored, it makes another record.
     """
     digest = settings.hash
+    if series is not None and series.missing:
+        digest = hashlib.sha256(digest.encode() + series.present.tobytes()).hexdigest()[:12]
     if settings.rois.catalog_labels and catalog_array is not None:
         labels = np.ascontiguousarray(catalog_array(settings.rois.catalog_labels))
         digest = hashlib.sha256(f"{digest} {labels.dtype} {labels.shape}".encode() + labels.tobytes()).hexdigest()[:12]
@@ -119,7 +126,6 @@ def describe_start(start: Mapping[str, Any], *, source: str) -> ScanInfo:
         temperature=_temperature(start)[0],
         started=start.get("time"),
         truth=start.get("truth"),
-        access_tags=tuple(start.get("tiled_access_tags", ())),
         source=source,
     )
 
@@ -183,6 +189,25 @@ def _flags(series: Series, names: tuple[str, ...], roi_flags: tuple[tuple[str, .
         flags.append(f"incomplete: {', '.join(series.missing)} missing, {int(series.present.sum())} frames used")
     for name, crossed in zip(names, roi_flags, strict=True):
         flags += [f"q-ROI {name} crosses the {region} region" for region in crossed]
+    return tuple(flags)
+
+
+def _excluded(series: Series, tt: TwoTime) -> dict[str, int]:
+    saturated = int(tt.saturated.sum())
+    found = dict(series.excluded) | {"bad_frames": int((~tt.valid_frames).sum())}
+    return found | {"saturated_at_times": saturated} if saturated else found
+
+
+def _intensity_flags(tt: TwoTime) -> tuple[str, ...]:
+    """What each q-ROI's counts say against it."""
+    flags: list[str] = []
+    for name, saturated, baseline, contrast in zip(
+        tt.names, tt.saturated, tt.static_baseline, tt.contrast, strict=True
+    ):
+        if saturated:
+            flags.append(f"q-ROI {name}: {saturated} pixels saturated at times, left out")
+        if baseline - 1.0 > _UNEVEN * abs(contrast):
+            flags.append(f"q-ROI {name}: uneven intensity adds {baseline - 1.0:.2g} to g2's baseline")
     return tuple(flags)
 
 

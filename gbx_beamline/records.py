@@ -129,6 +129,12 @@ class TwoTime:
     """(Q, N) counts per pixel of each frame."""
     valid_frames: Bools
     """(N,) False for frames excluded as bad."""
+    static_baseline: NDArray[np.float64]
+    """(Q,) what g2 tends to without correlation: ``<S^2> / <S>^2`` over the ROI's pixels, S the time-averaged image
+    smoothed over many speckles. 1 where intensity is even, and where pixels have no positions."""
+    saturated: NDArray[np.int64]
+    """(Q,) pixels left out because they reached the largest value of the frames' type in some frame; 0 for counts
+    that came as a bare array, which are taken as given."""
     q_par: Floats | None = None
     """(Q,) 1/m, when the ROIs carry q."""
     q_z: Floats | None = None
@@ -138,11 +144,14 @@ class TwoTime:
 
     @property
     def contrast(self) -> NDArray[np.float64]:
-        """(Q,) mean shot-noise-free diagonal minus 1. A static intensity profile inside a ROI adds to it."""
+        """(Q,) mean shot-noise-free diagonal minus ``static_baseline``: by how much g2 rises above its baseline.
+
+        Under a static profile it is ``static_baseline`` times the contrast that the speckles have by themselves.
+        """
         with np.errstate(invalid="ignore"):
             known = np.isfinite(self.diagonal)
             total = np.where(known, self.diagonal, 0.0).sum(axis=1)
-            return total / np.where(known.any(axis=1), known.sum(axis=1), np.nan) - 1.0
+            return total / np.where(known.any(axis=1), known.sum(axis=1), np.nan) - self.static_baseline
 
     @property
     def g2_clean(self) -> NDArray[np.float32]:
@@ -162,7 +171,8 @@ class OneTime:
     g2: NDArray[np.float64]
     """(Q, N) baseline 1; NaN where no valid pair of frames has this lag."""
     error: NDArray[np.float64]
-    """(Q, N) standard error of the mean over pairs; NaN with fewer than two pairs."""
+    """(Q, N) standard error of the mean over pairs, taken as independent, which they are not: a lower bound. NaN with
+    fewer than two pairs."""
     convention: Literal["ratio_of_sums", "pychx"]
 
     def __iter__(self) -> Iterator[NDArray[np.float64]]:
@@ -180,7 +190,8 @@ class DecayFit:
     exponent: float
     baseline: float
     errors: Mapping[str, float | None]
-    """Standard error of each of the four, None where it was held or could not be estimated."""
+    """Lower bound of the standard error of each of the four, because neighbouring lags share pairs of frames and
+    relaxation times; None where it was held or could not be estimated."""
     status: str
     """"ok", or why the numbers are not to be used (they are NaN then)."""
 

@@ -38,10 +38,7 @@ def doctor(config_path: Path | None) -> None:
 
 @click.command()
 @config_option
-@click.option(
-    "--directory", type=click.Path(path_type=Path, file_okay=False), help="Folder for the catalog; default ./gbx-data."
-)
-def demo(config_path: Path | None, directory: Path | None) -> None:
+def demo(config_path: Path | None) -> None:
     """Four simulated scans through RunEngine, Eiger files, catalog and flow, with their results.
 
     A second run adds scans to the same catalog.
@@ -51,10 +48,7 @@ def demo(config_path: Path | None, directory: Path | None) -> None:
     from gbx_services.demo import demo_config_file, run_demo
 
     config_path = config_path or demo_config_file()
-    config = assemble.configuration(config_path)
-    if directory is not None:
-        config = config.model_copy(update={"catalog": config.catalog.model_copy(update={"directory": directory})})
-    run_demo(config, Console(), config_path=config_path)
+    run_demo(assemble.configuration(config_path), Console(), config_path=config_path)
 
 
 @click.command("import")

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gbx_beamline import assemble
-from gbx_beamline.catalog import Catalog, RecordSummary, connect, find_records, load_record
+from gbx_beamline.catalog import Catalog, RecordSummary, TiledSink, connect, find_records, load_record
 from gbx_beamline.config import Config
 from gbx_beamline.errors import ServiceError
 from gbx_beamline.figures import save, scan_report, temperature_overview
 from gbx_beamline.figures.tables import as_table
 from gbx_beamline.records import ScanResult
+from gbx_bluesky.backup import replay
 from gbx_bluesky.plans import temperature_series
-from gbx_bluesky.run_engine import make_run_engine
+from gbx_bluesky.run_engine import make_run_engine, tiled_writer
 from gbx_bluesky.simulated_chx import SimulatedChx
 from gbx_services.interruption import run_plan
 from gbx_services.prefect_service import embedded_prefect
 from gbx_services.trigger import EndOfRunTrigger
 
 CONFIG_NAME = "demo.yaml"
+JOURNALS = "journals"
 RESULT_SECONDS = 300.0
 """Longest wait for the last analysis after the last scan."""
 
@@ -54,9 +59,16 @@ def run_demo(config: Config, console: Console, *, config_path: Path) -> None:
     )
     _log_into(directory / "logs" / "demo.log")
     began = time.monotonic()
-    with _progress(console) as progress, assemble.embedded_server(config.catalog) as address:
+    with (
+        _alone(directory),
+        _progress(console) as progress,
+        assemble.embedded_server(config.catalog) as address,
+    ):
         bars = _Bars(progress, config)
         catalog = connect(address.uri, address.api_key, raw=config.catalog.raw, processed=config.catalog.processed)
+        # What an earlier demo left when it was killed.
+        replay(directory / JOURNALS, catalog.raw, tiled_writer, close_unfinished=True)
+        TiledSink(catalog).sweep()
         environment = {
             assemble.URI_VARIABLE: address.uri,
             config.catalog.api_key_env: address.api_key,
@@ -72,11 +84,26 @@ def run_demo(config: Config, console: Console, *, config_path: Path) -> None:
             # A later demo in the same catalog is another sample spot, not the same photons again.
             fresh = config.demo.model_copy(update={"seed": config.demo.seed + len(catalog.raw)})
             uids = _measure(config.model_copy(update={"demo": fresh}), address, trigger, bars)
-            records = _await_records(catalog, uids, trigger, bars)
+            records = _await_records(catalog, uids, trigger, bars, directory / "logs")
             trigger.close()
         results = [load_record(catalog, record.key) for record in records]
         catalog.close()
     _tell(console, records, [r for r in results if isinstance(r, ScanResult)], directory, time.monotonic() - began)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Two demos in one folder would share one Prefect."""
+    with (directory / "demo.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ServiceError(
+                f"a demo runs in {directory} already",
+                needed="a folder without one",
+                action="wait for its end, or start this one in another folder",
+            ) from error
+        yield
 
 
 def _log_into(file: Path) -> None:
@@ -131,7 +158,7 @@ def _measure(config: Config, address: assemble.CatalogAddress, trigger: EndOfRun
     directory = config.catalog.directory
     chx = SimulatedChx(config, directory / "frames", watcher=bars.frame)
     engine, writer = make_run_engine(
-        address.uri, api_key=address.api_key, raw=config.catalog.raw, backup_directory=directory / "journals"
+        address.uri, api_key=address.api_key, raw=config.catalog.raw, backup_directory=directory / JOURNALS
     )
     engine.subscribe(trigger)
     try:
@@ -151,16 +178,19 @@ def _measure(config: Config, address: assemble.CatalogAddress, trigger: EndOfRun
         )
     finally:
         writer.close()
-    if writer.left_behind:
+    lost = [uid for uid in writer.left_behind if uid in uids]
+    if lost:
         raise ServiceError(
-            f"runs {', '.join(uid[:8] for uid in writer.left_behind)} did not reach the catalog",
+            f"runs {', '.join(uid[:8] for uid in lost)} did not reach the catalog",
             needed="a Tiled server that takes documents",
             action=f"their documents are in {writer.directory}; look into {directory}/server.log",
         )
     return list(uids)
 
 
-def _await_records(catalog: Catalog, uids: list[str], trigger: EndOfRunTrigger, bars: _Bars) -> list[RecordSummary]:
+def _await_records(
+    catalog: Catalog, uids: list[str], trigger: EndOfRunTrigger, bars: _Bars, logs: Path
+) -> list[RecordSummary]:
     deadline = time.monotonic() + RESULT_SECONDS
     while True:
         records = [record for uid in uids for record in find_records(catalog, run_uid=uid)[-1:]]
@@ -173,7 +203,7 @@ def _await_records(catalog: Catalog, uids: list[str], trigger: EndOfRunTrigger, 
             raise ServiceError(
                 f"{len(records)} of {len(uids)} scans are analysed {RESULT_SECONDS:.0f} s after the last one",
                 needed="an end-of-run flow for each scan",
-                action="look into gbx-data/logs; the scans are safe, `gbx analyze UID` analyses them",
+                action=f"look into {logs}; the scans are safe, `gbx analyze UID` analyses them",
             )
         time.sleep(_POLL_SECONDS)
 

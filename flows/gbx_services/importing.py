@@ -169,7 +169,7 @@ def _check_served(catalog: Catalog, uid: str, master: Path, file: EigerFile) -> 
         if isinstance(error, MissingFramesError) and not file.present.any():
             return  # it has read the master, and found no more than there is
         raise CatalogError(
-            f"the server at {catalog.uri} cannot read {master} ({error.found})",
+            f"the server at {catalog.uri} cannot read {master} ({error.found.splitlines()[0]})",
             needed="a place among the server's readable_storage",
             action="move the files there and import them again; nothing was kept of this attempt",
         ) from error

@@ -59,7 +59,7 @@ def _files_behind(master: Path) -> dict[Path, Path]:
     waiting = list(files)
     while waiting:
         place = waiting.pop()
-        for name in _names_in(files[place]):
+        for name in sorted(_names_in(files[place])):
             found = beside(files[place], name)
             if not found.is_file():
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import urllib.request
@@ -66,10 +67,14 @@ def embedded_prefect(directory: Path, environment: Mapping[str, str]) -> Iterato
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         "DO_NOT_TRACK": "1",
+        # A site's HTTP proxy leads nowhere near our own machine.
+        "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost"))),
     }
     logs = directory / "logs"
     serve = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     run = ["gbx_services.runner"]
+    # Prefect's client in this process asks the same server.
+    os.environ["NO_PROXY"] = settings["NO_PROXY"]
     with ExitStack() as stack:
         server_log, runner_log = logs / "prefect-server.log", logs / "runner.log"
         stack.enter_context(child(serve, name="the Prefect server", log=server_log, environment=settings))

@@ -10,7 +10,11 @@ from typing import Any
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from gbx_beamline.errors import GbxError
 from gbx_services.prefect_service import DEPLOYMENT
+
+_RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
+"""s before each further try to reach Prefect."""
 
 
 class EndOfRunTrigger:
@@ -27,8 +31,9 @@ class EndOfRunTrigger:
         self._api_url = api_url
         self._when_ready = when_ready
         self._queue: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
         self.error: Exception | None = None
-        """What ended the thread, if anything did."""
+        """The last failure, of Prefect to come up or of a run that could not be handed over."""
         self._thread = threading.Thread(target=self._work, name="gbx-end-of-run-trigger", daemon=True)
         self._thread.start()
 
@@ -38,25 +43,35 @@ class EndOfRunTrigger:
             self._queue.put(dict(doc))
 
     def close(self, timeout: float | None = None) -> None:
-        """Hand over what waits and end the thread."""
+        """Hand over what waits, without trying again what fails, and end the thread."""
+        self._closing.set()
         self._queue.put(None)
         self._thread.join(timeout)
 
     def _work(self) -> None:
         try:
             self._when_ready()
-            with temporary_settings({PREFECT_API_URL: self._api_url}):
-                self._hand_over()
-        except Exception as error:  # noqa: BLE001 - kept for whoever waits for the results
+        except GbxError as error:
             self.error = error
+            return
+        with temporary_settings({PREFECT_API_URL: self._api_url}):
+            while (stop := self._queue.get()) is not None:
+                self._hand_over(stop)
 
-    def _hand_over(self) -> None:
-        while (stop := self._queue.get()) is not None:
-            # The key makes a second trigger of the same run the same flow run.
-            run_deployment(
-                DEPLOYMENT,
-                parameters={"stop_doc": stop},
-                timeout=0,
-                as_subflow=False,
-                idempotency_key=stop["run_start"],
-            )
+    def _hand_over(self, stop: Mapping[str, Any]) -> None:
+        for delay in (*_RETRY_DELAYS, None):
+            try:
+                # The key makes a second trigger of the same run the same flow run.
+                run_deployment(
+                    DEPLOYMENT,
+                    parameters={"stop_doc": stop},
+                    timeout=0,
+                    as_subflow=False,
+                    idempotency_key=stop["run_start"],
+                )
+            except Exception as error:  # noqa: BLE001 - whatever Prefect's client raises, the next scan goes on
+                if delay is None or self._closing.wait(delay):
+                    self.error = error
+                    return
+            else:
+                return

@@ -69,6 +69,11 @@ class Catalog:
             action="check the uid, and that catalog.uri or catalog.directory is the catalog you mean",
         )
 
+    def access_tags(self, run: Any) -> tuple[str, ...]:
+        """Access tags of a run's node; none on a server without an access policy."""
+        # TiledWriter takes them out of the start document: only the node knows them.
+        return tuple(run.item["attributes"].get("access_tags") or ())
+
     def array(self, path: str) -> Any:
         """Content of an array node, e.g. a label image or a mask kept in the catalog.
 
@@ -104,7 +109,7 @@ def connect(uri: str, api_key: str | None, *, raw: str = "raw", processed: str =
     """
     with said_in_words(uri):
         _knock(uri, api_key)
-        root = from_uri(uri, api_key=api_key)
+        root = from_uri(uri, api_key=api_key, trust_env=_may_use_proxy(uri))
         try:
             return Catalog(
                 uri=uri,
@@ -143,7 +148,14 @@ def _knock(uri: str, api_key: str | None) -> None:
     headers = {} if api_key is None else {"Authorization": f"Apikey {api_key}"}
     # The metadata of the root: unlike the server's greeting it wants a key wherever one is needed.
     url = base if "/metadata" in base else f"{base}/metadata/"
-    httpx.get(url, headers=headers, timeout=_CONNECT_TIMEOUT, follow_redirects=True).raise_for_status()
+    httpx.get(
+        url, headers=headers, timeout=_CONNECT_TIMEOUT, follow_redirects=True, trust_env=_may_use_proxy(uri)
+    ).raise_for_status()
+
+
+def _may_use_proxy(uri: str) -> bool:
+    """A site's HTTP proxy leads nowhere near our own machine."""
+    return urlsplit(uri).hostname not in ("127.0.0.1", "localhost", "::1")
 
 
 def _unreachable(uri: str, error: BaseException) -> CatalogUnreachableError:

@@ -109,6 +109,8 @@ def result_metadata(result: ScanResult, *, attempt: str, created: float) -> dict
             "flags": list(result.rois.flags[i]),
             "pixels": int(tt.pixels[i]),
             "mean_counts": plain(tt.mean_counts[i]),
+            "static_baseline": plain(tt.static_baseline[i]),
+            "saturated": int(tt.saturated[i]),
             "nonequilibrium": {
                 key: value for key, value in plain(result.nonequilibrium[i]).items() if key not in _NE_ARRAYS
             },
@@ -189,6 +191,8 @@ def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanR
             mean_counts=np.array([number(roi["mean_counts"]) for roi in rois]),
             frame_means=arrays["frame_means"],
             valid_frames=arrays["valid_frames"],
+            static_baseline=np.array([number(roi["static_baseline"]) for roi in rois]),
+            saturated=np.array([roi["saturated"] for roi in rois], dtype=np.int64),
             q_par=roi_set.q_par,
             q_z=roi_set.q_z,
             names=roi_set.names,

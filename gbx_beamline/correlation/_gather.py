@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gbx_beamline.correlation._frames import FRAME_BLOCK_BYTES, FrameBlocks
+from gbx_beamline.correlation._frames import ArrayFrames, FrameBlocks
+from gbx_beamline.correlation._memory import reading_block, refuse_size
+from gbx_beamline.correlation._saturation import Saturation
 from gbx_beamline.errors import InputError, RoiError, SeriesError
 from gbx_beamline.records import Bools, Labels, Region, RoiSet
 
@@ -21,6 +23,10 @@ class RoiCounts:
     """(N, P) stored dtype; bad frames are 0."""
     edges: NDArray[np.int64]
     """(Q + 1,) ROI k holds the columns ``edges[k]:edges[k + 1]``."""
+    where: NDArray[np.int64]
+    """(P,) index of each pixel in the flat frame."""
+    saturated: NDArray[np.int64]
+    """(Q,) pixels left out because they saturated in some frame."""
     whole: bool
     """True when every value is a whole number, so that factorial moments exist."""
 
@@ -67,17 +73,21 @@ def as_labels(rois: RoiSet | NDArray[Any], grid: tuple[int, int]) -> tuple[Label
 def gather(frames: FrameBlocks, labels: Labels, names: tuple[str, ...], valid: Bools, max_bytes: int) -> RoiCounts:
     """Take the unmasked pixels of every ROI from all frames, block by block.
 
+    An Eiger stores the largest value of an unsigned type where it could not count. A pixel that reads so in any
+    valid frame of a series is left out of the whole series; a bare array is taken as given.
+
     Args:
         frames: the series.
         labels: (y, x) 0 = outside, 1..Q.
         names: (Q,) for the messages.
         valid: (N,) False for frames to leave out; their values are neither used nor checked.
-        max_bytes: ceiling for all that the correlation holds at once.
+        max_bytes: ceiling for all that the analysis of the scan holds at once.
 
     Raises:
         RoiError: a ROI without a usable pixel.
         SeriesError: frames missing at the end, or a dtype that holds no counts.
-        InputError: too large for ``max_bytes``; values that are negative or not finite.
+        InputError: too large for ``max_bytes``; values that are negative or not finite; a ROI of which more than a
+            tenth of the pixels saturate.
     """
     pixels = _pixels_of(labels, frames.mask, names)
     edges = np.concatenate([[0], np.cumsum(pixels)])
@@ -88,31 +98,53 @@ def gather(frames: FrameBlocks, labels: Labels, names: tuple[str, ...], valid: B
     index = index[np.argsort(inside[index], kind="stable")]
 
     count = frames.shape[0]
+    saturation = Saturation(count, edges)
     counts: NDArray[Any] | None = None
     whole = True
     reached = 0
-    for start, block in frames.blocks(region, max_bytes=min(FRAME_BLOCK_BYTES, max_bytes // 8)):
+    for start, block in frames.blocks(region, max_bytes=reading_block(max_bytes)):
         if counts is None:
             _refuse_dtype(block.dtype)
-            _refuse_size(count, pixels, block, labels.size, max_bytes)
+            refuse_size(count, pixels, labels.size, block, max_bytes)
             counts = np.zeros((count, index.size), dtype=block.dtype)
         reached = start + len(block)
         picked = block.reshape(len(block), -1)[:, index]
-        use = valid[start:reached]
-        picked[~use] = 0
+        picked[~valid[start:reached]] = 0
         _refuse_values(picked, start)
+        if picked.dtype.kind == "u" and not isinstance(frames, ArrayFrames):
+            saturation.look(picked, start)
         whole = whole and (picked.dtype.kind != "f" or bool(np.all(picked == np.rint(picked))))
         counts[start:reached] = picked
     if counts is None or reached != count:
         raise SeriesError(
             f"frames end after {reached} of {count}", needed="all frames", action="open the complete series"
         )
-    return RoiCounts(counts=counts, edges=edges, whole=whole)
+    saturation.refuse(names)
+    kept = saturation.kept
+    return RoiCounts(
+        counts=_compacted(counts, kept),
+        edges=edges - np.concatenate([[0], np.cumsum(saturation.pixels)]),
+        where=_in_frame(index[kept], region, labels.shape[1]),
+        saturated=saturation.pixels,
+        whole=whole,
+    )
 
 
-def block_pixels(count: int) -> int:
-    """Pixels per float64 block of the matrix product, so that a block stays near 32 MiB."""
-    return max(256, 2**25 // (8 * count))
+def _compacted(counts: NDArray[Any], kept: Bools) -> NDArray[Any]:
+    """The kept columns, moved to the left in place: a copy of the counts would double what is held."""
+    if kept.all():
+        return counts
+    columns = int(kept.sum())
+    for row in counts:
+        row[:columns] = row[kept]
+    return counts[:, :columns]
+
+
+def _in_frame(index: NDArray[np.int64], region: Region, width: int) -> NDArray[np.int64]:
+    """Index into the flat frame from that into the flat region."""
+    rows, columns = region
+    y, x = np.divmod(index, columns.stop - columns.start)
+    return (y + rows.start) * width + x + columns.start
 
 
 def _pixels_of(labels: Labels, mask: Bools, names: tuple[str, ...]) -> NDArray[np.int64]:
@@ -143,22 +175,6 @@ def _refuse_dtype(dtype: np.dtype[Any]) -> None:
             f"frames of dtype {dtype}",
             needed="integer or real counts",
             action="convert them, e.g. with astype(np.uint8)",
-        )
-
-
-def _refuse_size(count: int, pixels: NDArray[np.int64], block: NDArray[Any], frame_pixels: int, max_bytes: int) -> None:
-    stored = count * int(pixels.sum()) * block.dtype.itemsize
-    maps = 4 * len(pixels) * count**2
-    # Two float64 maps and one float64 block of pixels live while a ROI is multiplied.
-    work = 16 * count**2 + 8 * count * min(block_pixels(count), int(pixels.max()))
-    # A block of frames, its pixels in the ROIs and the checks of their values live while frames are read.
-    reading = 4 * block.nbytes
-    needed = stored + maps + max(work, reading) + 16 * frame_pixels
-    if needed > max_bytes:
-        raise InputError(
-            f"{count} frames of {int(pixels.sum())} ROI pixels in {len(pixels)} ROIs take {needed / 2**30:.3g} GiB",
-            needed=f"at most {max_bytes / 2**30:.3g} GiB",
-            action="raise the memory ceiling, or take fewer ROIs or frames",
         )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.correlation._frames import FrameBlocks, as_frames, valid_frames
-from gbx_beamline.correlation._gather import RoiCounts, as_labels, block_pixels, gather
+from gbx_beamline.correlation._gather import RoiCounts, as_labels, gather
+from gbx_beamline.correlation._memory import block_pixels
+from gbx_beamline.correlation._static import static_baseline
 from gbx_beamline.errors import InputError
-from gbx_beamline.records import RoiSet, TwoTime
+from gbx_beamline.records import Bools, RoiSet, TwoTime
 
 
 def two_time(
@@ -27,7 +30,7 @@ def two_time(
     ``C(t1, t2) = <I(t1) I(t2)> / (<I(t1)> <I(t2)>)`` with averages over the ROI's unmasked pixels, each frame's
     own ROI mean in the denominator (Madsen et al., New J. Phys. 12, 055001 (2010); the convention that pyCHX,
     scikit-beam, boost_corr and xpcs-correlator share). Baseline 1, ``C - 1 = contrast |f|^2``. Nothing is divided
-    out per pixel, so a static intensity profile inside a ROI raises the baseline.
+    out per pixel, so a static intensity profile inside a ROI raises the baseline, to ``static_baseline``.
 
     Bad frames and frames in which a ROI holds no photon are NaN rows and columns. The diagonal of ``g2`` is raw
     and holds shot noise; ``diagonal`` is the factorial moment ``(<I^2> - <I>) / <I>^2``, which photon counts free
@@ -39,7 +42,7 @@ def two_time(
         rois_or_labels: a RoiSet, or labels (y, x) or (P,): 0 = outside, 1..Q; a boolean image is one ROI.
         frame_time: s between frames. A series that knows its own keeps it; 1 s for bare counts when None.
         bad_frames: indices of frames to leave out. Frames that the series lacks are left out anyway.
-        max_bytes: ceiling for the ROI pixels, the maps and the work space together.
+        max_bytes: ceiling for the ROI pixels, the maps and the work space, also of the later steps of an analysis.
 
     Returns:
         TwoTime with g2 (Q, N, N) float32.
@@ -48,7 +51,8 @@ def two_time(
         SeriesError: fewer than two frames, no counts by shape or dtype, or frames missing at the end.
         RoiError: labels that do not fit the frames, or a ROI that is empty or fully masked.
         InputError: an impossible frame time or bad frame, fewer than two valid frames, negative or non-finite
-            counts, a ROI without a photon, or more memory needed than ``max_bytes``.
+            counts, a ROI without a photon or with more than a tenth of its pixels saturated, or more memory
+            needed than ``max_bytes``.
     """
     frames = as_frames(series_or_counts, 1.0 if frame_time is None else frame_time)
     spacing = _checked_frame_time(frames.frame_time)
@@ -56,7 +60,30 @@ def two_time(
     valid = valid_frames(frames, bad_frames)
     picked = gather(frames, labels, names, valid, max_bytes)
 
-    count = frames.shape[0]
+    g2, diagonal, means = _maps(picked, names, valid)
+    # A list of pixels has no neighbours to smooth over.
+    listed = isinstance(series_or_counts, np.ndarray) and series_or_counts.ndim == 2
+    return TwoTime(
+        g2=g2,
+        diagonal=diagonal,
+        frame_time=spacing,
+        pixels=np.diff(picked.edges),
+        mean_counts=means[:, valid].mean(axis=1),
+        frame_means=means,
+        valid_frames=valid,
+        static_baseline=np.ones(len(names)) if listed else _static_baselines(picked, frames.shape[2]),
+        saturated=picked.saturated,
+        q_par=rois_or_labels.q_par if isinstance(rois_or_labels, RoiSet) else None,
+        q_z=rois_or_labels.q_z if isinstance(rois_or_labels, RoiSet) else None,
+        names=names,
+    )
+
+
+def _maps(
+    picked: RoiCounts, names: tuple[str, ...], valid: Bools
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """(Q, N, N) maps, (Q, N) diagonals without shot noise, (Q, N) counts per pixel."""
+    count = len(valid)
     g2 = np.empty((len(names), count, count), dtype=np.float32)
     diagonal = np.empty((len(names), count))
     means = np.full((len(names), count), np.nan)
@@ -69,18 +96,14 @@ def two_time(
                 action="move the ROI to where the sample scatters, or check shutter and mask",
             )
         g2[roi], diagonal[roi] = _correlate(picked, roi)
-    return TwoTime(
-        g2=g2,
-        diagonal=diagonal,
-        frame_time=spacing,
-        pixels=np.diff(picked.edges),
-        mean_counts=means[:, valid].mean(axis=1),
-        frame_means=means,
-        valid_frames=valid,
-        q_par=rois_or_labels.q_par if isinstance(rois_or_labels, RoiSet) else None,
-        q_z=rois_or_labels.q_z if isinstance(rois_or_labels, RoiSet) else None,
-        names=names,
-    )
+    return g2, diagonal, means
+
+
+def _static_baselines(picked: RoiCounts, width: int) -> NDArray[np.float64]:
+    """(Q,) baseline of each ROI, for frames of this many columns."""
+    totals = picked.counts.sum(axis=0, dtype=np.float64)
+    parts = [slice(start, stop) for start, stop in pairwise(picked.edges)]
+    return np.array([static_baseline(*np.divmod(picked.where[part], width), totals[part]) for part in parts])
 
 
 def _checked_frame_time(value: float) -> float:

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+BLOCK = 2**16
+"""Numbers in one block of rows: half a MiB of float64, which also stays in cache."""
 
-def by_lag(square: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+
+def row_blocks(count: int, columns: int) -> Iterator[tuple[int, int]]:
+    """``start, stop`` of consecutive blocks of rows that hold at most ``BLOCK`` numbers, but at least one row."""
+    step = max(1, BLOCK // max(1, columns))
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
+
+
+def by_lag(square: NDArray[np.floating[Any]], start: int = 0, stop: int | None = None) -> NDArray[np.float64]:
     """Put the diagonals of a square map into columns.
 
     Args:
         square: (N, N) map of (t1, t2).
+        start: First t1 wanted.
+        stop: t1 to end before; None = N.
 
     Returns:
-        (N, N) float64 ``out[t, lag] = square[t, t + lag]``; NaN where ``t + lag`` lies beyond the map.
+        (stop - start, N - start) float64 ``out[t, lag] = square[start + t, start + t + lag]``; NaN where
+        that lies beyond the map.
 
     >>> by_lag(np.array([[1.0, 2.0], [2.0, 3.0]]))
     array([[ 1.,  2.],
            [ 3., nan]])
     """
-    count = len(square)
+    part = square[start:stop, start:]
+    rows, columns = part.shape
     # Rows of N numbers read again as rows of N + 1: each row starts one column later, so a diagonal becomes
     # a column. What wraps round comes from below the diagonal, which is NaN.
-    padded = np.full(count * (count + 1), np.nan)
-    upper = padded[: count * count].reshape(count, count)
-    np.copyto(upper, square, where=np.tri(count, dtype=bool).T)
-    return padded.reshape(count, count + 1)[:, :count]
+    padded = np.full(rows * (columns + 1), np.nan)
+    upper = padded[: rows * columns].reshape(rows, columns)
+    np.copyto(upper, part, where=np.arange(columns) >= np.arange(rows)[:, None])
+    return padded.reshape(rows, columns + 1)[:, :columns]
 
 
 def lag_means(sheared: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -139,6 +139,8 @@ def _as_two_time(maps: NDArray[np.float64], frame_time: float) -> TwoTime:
         mean_counts=np.full(q, np.nan),
         frame_means=np.where(valid, 1.0, np.nan) * np.ones((q, 1)),
         valid_frames=valid,
+        static_baseline=np.ones(q),
+        saturated=np.zeros(q, dtype=np.int64),
         names=tuple(f"map {i + 1}" for i in range(q)),
         q_par=np.full(q, np.nan),
         q_z=np.full(q, np.nan),

@@ -65,7 +65,7 @@ def one_time_panel(figure: Figure, place: Place, result: ScanResult, index: int)
     """One-time g2 at log-spaced lags with standard errors, the stored fit and its relaxation time."""
     axes = style.page_axes(figure, place)
     convention = {"ratio_of_sums": "ratio of sums", "pychx": "mean of ratios (pyCHX)"}[result.one_time.convention]
-    style.titled(axes, "One-time g2(τ)", f"{convention}; bars: standard error")
+    style.titled(axes, "One-time g2(τ)", f"{convention}; bars: standard error, at least")
     one_time, fit = result.one_time, result.fits[index]
     shown = log_spaced(one_time.tau, np.isfinite(one_time.g2[index]))
     if shown.size == 0:
@@ -102,7 +102,7 @@ def one_time_panel(figure: Figure, place: Place, result: ScanResult, index: int)
 
 
 def slices_panel(figure: Figure, place: Place, result: ScanResult, index: int) -> None:
-    """f(τ; t1) = (g2(t1, t1 + τ) - 1) / contrast at a handful of ages t1."""
+    """f(τ; t1) = (g2(t1, t1 + τ) - baseline) / contrast at a handful of ages t1."""
     axes = style.page_axes(figure, place)
     two_time, contrast = result.two_time, result.nonequilibrium[index].contrast
     frames = two_time.g2.shape[-1]
@@ -114,11 +114,12 @@ def slices_panel(figure: Figure, place: Place, result: ScanResult, index: int) -
         return
     divisible = math.isfinite(contrast) and contrast > 0
     scale = contrast if divisible else 1.0
+    uneven = float(two_time.static_baseline[index]) - 1.0 if divisible else 0.0
     shades = style.correlation_colours()(np.linspace(0.0, 0.82, len(slices)))
     for one, shade, marker in zip(slices, shades, style.MARKERS, strict=False):
         axes.plot(
             one.tau,
-            one.excess / scale,
+            (one.excess - uneven) / scale,
             color=tuple(shade),
             marker=marker,
             markersize=5,
@@ -127,13 +128,15 @@ def slices_panel(figure: Figure, place: Place, result: ScanResult, index: int) -
             label=f"{words.duration(one.age)}",
         )
     style.log_lags(axes, two_time.frame_time, (frames - 1) * two_time.frame_time)
-    values = np.concatenate([one.excess / scale for one in slices])
+    values = np.concatenate([(one.excess - uneven) / scale for one in slices])
     # Slices of weak scans scatter at their ends; a few such points may leave the panel.
     low, high = _with_room(np.clip(values, *np.percentile(values, (1, 99))))
     axes.set_ylim((min(low, -0.07), max(high, 1.09)) if divisible else (low, high))
     for level in (0.0, 1.0) if divisible else (0.0,):
         axes.axhline(level, color=style.QUIET, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
-    ordinate = "f(τ; t1) = (g2 − 1) / contrast" if divisible else "g2(t1, t1 + τ) − 1  (no contrast to divide by)"
+    ordinate = (
+        "f(τ; t1) = (g2 − baseline) / contrast" if divisible else "g2(t1, t1 + τ) − 1  (no contrast to divide by)"
+    )
     style.labelled(axes, "lag τ (s)", ordinate)
     axes.legend(
         title="age t1",
@@ -201,7 +204,8 @@ def _fit_words(fit: DecayFit, longest: float) -> str:
     held = fit.errors.get("exponent") is None
     exponent = f"{fit.exponent:g} (held)" if held else words.with_error(fit.exponent, fit.errors["exponent"])
     beyond = "\n(beyond the window)" if 1.0 / fit.rate > longest else ""
-    return f"relaxation time\n{words.relaxation_time(fit)}{beyond}\nexponent {exponent}"
+    said = f"relaxation time\n{words.relaxation_time(fit)}{beyond}\nexponent {exponent}"
+    return said.replace(" (error", "\n(error")
 
 
 def _note(axes: Axes, text: str, tau: NDArray[np.float64], curves: NDArray[np.float64]) -> None:

@@ -52,23 +52,24 @@ def duration(seconds: float) -> str:
     return f"{seconds / unit:.4g} {name}"
 
 
-def with_error(value: float, error: float | None) -> str:
-    """A value rounded where its standard error begins."""
+def with_error(value: float, error: float | None, unit: str = "") -> str:
+    """A value rounded where its standard error begins, of which only a lower bound is known."""
+    unit = f" {unit}" if unit else ""
     if error is None or not math.isfinite(error) or error <= 0:
-        return number(value)
+        return f"{number(value)}{unit}"
     places = 1 - math.floor(math.log10(error))
     if places <= 0:
-        return f"{round(value, places):.0f} ± {round(error, places):.0f}"
-    return f"{value:.{places}f} ± {error:.{places}f}"
+        return f"{round(value, places):.0f}{unit} (error at least {round(error, places):.0f}{unit})"
+    return f"{value:.{places}f}{unit} (error at least {error:.{places}f}{unit})"
 
 
 def relaxation_time(fit: DecayFit) -> str:
-    """1/rate of a fit with its standard error, in the unit that reads best."""
+    """1/rate of a fit and the least error it has, in the unit that reads best."""
     tau = 1.0 / fit.rate
     unit, name = time_unit(tau)
     rate_error = fit.errors.get("rate")
     error = None if rate_error is None else tau * rate_error / fit.rate
-    return f"{with_error(tau / unit, None if error is None else error / unit)} {name}"
+    return with_error(tau / unit, None if error is None else error / unit, name)
 
 
 def temperature(scan: ScanInfo) -> str:

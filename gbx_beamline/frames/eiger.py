@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.errors import SeriesError
+from gbx_beamline.frames import masks
 from gbx_beamline.frames.bounds import check_frames, region_bounds
 from gbx_beamline.frames.decode import read_frames
 from gbx_beamline.frames.eiger_fields import read_header
@@ -48,6 +49,8 @@ class EigerFile:
         )
         check_pixels(layout.shape, layout.dtype, str(self.path), promised=bool(layout.missing))
         self._layout = layout.without_tail() if allow_incomplete else layout
+        fitting, self._misfit = masks.fitting(self.header.pixel_mask, layout.shape[1:])
+        self._pixel_mask = masks.with_no_source(fitting, layout.uncovered)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -77,16 +80,17 @@ class EigerFile:
     @property
     def notes(self) -> tuple[str, ...]:
         """Facts that a reader must know, of header and layout."""
-        return self.header.notes + self._layout.notes
+        return self.lasting_notes + self._layout.absences
 
     @property
-    def uncovered(self) -> Bools | None:
-        """(y, x) pixels that no source of a virtual data set covers; None = none."""
-        return self._layout.uncovered
+    def lasting_notes(self) -> tuple[str, ...]:
+        """Those that do not depend on which data files are absent now, and so may be stored elsewhere."""
+        return self.header.notes + self._misfit + self._layout.notes
 
     def pixel_mask(self) -> NDArray[np.uint32] | None:
-        """(y, x) bits of the detector's mask, 0 = good; None where the file has none."""
-        return self.header.pixel_mask
+        """(y, x) bits of the detector's mask, 0 = good, and ``masks.NO_SOURCE`` where a virtual data set covers
+        nothing; None where the file masks nothing, or its mask does not fit the frames (``notes`` say so)."""
+        return self._pixel_mask
 
     def read(self, start: int, stop: int, region: Region | None = None) -> NDArray[Any]:
         """Frames ``start:stop``, whole or only ``region``: (stop - start, rows, columns), stored dtype.
@@ -151,7 +155,6 @@ def open_eiger(
         missing=source.missing,
         notes=source.notes + said,
         pixel_mask=source.pixel_mask(),
-        uncovered=source.uncovered,
         bit_depth=header.bit_depth,
         mask=mask,
         metadata=header.metadata,

@@ -37,6 +37,9 @@ class Layout:
     missing: tuple[str, ...] = ()
     """Names of those absent, or what else is absent in words."""
     notes: tuple[str, ...] = ()
+    """What holds whether data files are absent or not."""
+    absences: tuple[str, ...] = ()
+    """What was concluded about those absent now."""
     uncovered: Bools | None = field(default=None, repr=False)
     """(y, x) pixels that no source of a virtual data set covers."""
 
@@ -127,16 +130,17 @@ def _joined(
             needed="the data files beside the master",
             action="restore them",
         )
-    starts, end, notes = _placed(parts, expected)
+    starts, end, absences = _placed(parts, expected)
     total = max(end, expected or 0)
     present = np.zeros(total, dtype=np.bool_)
     pieces: list[Piece] = []
     missing: list[str] = []
+    notes: list[str] = []
     for part, start in zip(parts, starts, strict=True):
         if isinstance(part, Absent):
             missing.append(part.name)
             if part.why != "absent":
-                notes.append(f"{part.name}: {part.why}")
+                absences.append(f"{part.name}: {part.why}")
         else:
             pieces += [replace(piece, first=piece.first + start) for piece in part.pieces]
             present[start : start + part.shape[0]] = part.present
@@ -154,6 +158,7 @@ def _joined(
         data_files=tuple(names),
         missing=tuple(dict.fromkeys(missing)),
         notes=tuple(notes),
+        absences=tuple(absences),
         uncovered=np.logical_or.reduce(uncovered) if uncovered else None,
     )
 

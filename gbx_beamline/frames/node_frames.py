@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -18,10 +19,23 @@ from gbx_beamline.frames.series import absent_frames
 from gbx_beamline.records import Bools, FrameSource, Region
 
 ABSENT_HEADER = "X-GBX-Absent"
-"""HTTP header in which our adapter says, as JSON, which frames [[first, last + 1], ...] and files are absent."""
+"""HTTP header in which our adapter says, as JSON, which frames [[first, last + 1], ...] and files are absent, and
+the notes of the series as it is now."""
 
 PROBES = 64
 """Frames that are looked at for absent data files where their size is not known."""
+
+
+@dataclass(frozen=True)
+class Presence:
+    """What of a series exists on the server."""
+
+    present: Bools
+    """(N,) False = promised but absent."""
+    missing: tuple[str, ...] = ()
+    """Names of absent data files."""
+    notes: tuple[str, ...] | None = None
+    """All notes of the series where frames are absent; None where nothing is, and those registered hold."""
 
 
 class JoinedFiles:
@@ -65,6 +79,11 @@ class JoinedFiles:
         """Facts that a reader must know, of all masters."""
         return tuple(dict.fromkeys(note for file in self.files for note in file.notes))
 
+    @property
+    def lasting_notes(self) -> tuple[str, ...]:
+        """Those that do not depend on which data files are absent now."""
+        return tuple(dict.fromkeys(note for file in self.files for note in file.lasting_notes))
+
     def read(self, start: int, stop: int, region: Region | None = None) -> NDArray[Any]:
         """Frames ``start:stop``, whole or only ``region``: (stop - start, rows, columns), stored dtype."""
         check_frames(start, stop, self.shape[0], self.files[0].path.name)
@@ -104,31 +123,28 @@ class NodeFrames:
         """
         check_frames(start, stop, self.shape[0], self._name)
         rows, columns = region_bounds(region, self.shape[1:])
-        if len(self._image.shape) == 3:
-            return self._fetch((slice(start, stop), rows, columns))
-        per_event = math.prod(self._image.shape[1:-2])
-        parts = []
-        for event in range(start // per_event, -(-stop // per_event)):
-            whole = self._fetch((slice(event, event + 1), *[np.s_[:]] * (len(self._image.shape) - 3), rows, columns))
-            first = event * per_event
-            frames = whole.reshape(per_event, *whole.shape[-2:])
-            parts.append(frames[max(start, first) - first : min(stop, first + per_event) - first])
-        empty = np.empty((0, rows.stop - rows.start, columns.stop - columns.start), dtype=self.dtype)
-        return np.concatenate([empty, *parts])
+        pixels = (rows.stop - rows.start, columns.stop - columns.start)
+        parts = [
+            self._fetch((*box, rows, columns)).reshape(-1, *pixels)
+            for box in _boxes(start, stop, self._image.shape[:-2])
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([np.empty((0, *pixels), dtype=self.dtype), *parts])
 
-    def probe(self, step: int) -> tuple[Bools, tuple[str, ...]]:
-        """Touch one pixel of every ``step``-th frame, which opens every data file.
+    def probe(self, step: int) -> Presence:
+        """Touch one pixel at least every ``step`` frames, which opens every data file of so many.
 
         Returns:
-            (N,) presence and the names of absent files, as the server's answer tells them.
+            What exists, as the server's answer tells it.
         """
         present = np.ones(self.shape[0], dtype=np.bool_)
-        if len(self._image.shape) != 3 or 0 in self.shape:
-            return present, ()
+        if 0 in self.shape:
+            return Presence(present)
         from httpx import HTTPStatusError  # a Tiled client brings it along
 
         try:
-            np.array(self._image[slice(0, self.shape[0], step), slice(0, 1), slice(0, 1)])
+            np.array(self._image[(*_strides(step, self._image.shape[:-2]), slice(0, 1), slice(0, 1))])
         except HTTPStatusError as error:
             told = error.response.headers.get(ABSENT_HEADER)
             if told is None:
@@ -136,8 +152,10 @@ class NodeFrames:
             content = json.loads(told)
             for first, last in content["absent"]:
                 present[first:last] = False
-            return present, tuple(content["missing"])
-        return present, ()
+            # A server of an earlier release tells no notes.
+            notes = content.get("notes")
+            return Presence(present, tuple(content["missing"]), None if notes is None else tuple(notes))
+        return Presence(present)
 
     def _fetch(self, selection: tuple[slice, ...]) -> NDArray[Any]:
         from httpx import HTTPStatusError
@@ -147,6 +165,32 @@ class NodeFrames:
             return np.array(self._image[selection])
         except HTTPStatusError as error:
             raise _refused(self._name, error) from error
+
+
+def _boxes(start: int, stop: int, leading: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """The frames ``start:stop``, counted over all leading axes, as the fewest rectangles, in order."""
+    if len(leading) == 1:
+        if start < stop:
+            yield (slice(start, stop),)
+        return
+    inner = math.prod(leading[1:])
+    while start < stop:
+        event, first = divmod(start, inner)
+        if first == 0 and stop - start >= inner:
+            events = (stop - start) // inner
+            yield (slice(event, event + events), *(slice(0, size) for size in leading[1:]))
+            start += events * inner
+            continue
+        end = min(stop, (event + 1) * inner)
+        for box in _boxes(first, first + end - start, leading[1:]):
+            yield (slice(event, event + 1), *box)
+        start = end
+
+
+def _strides(step: int, leading: tuple[int, ...]) -> tuple[slice, ...]:
+    """A selection that leaves no ``step`` consecutive frames, counted over all leading axes, untouched."""
+    inner = [math.prod(leading[axis + 1 :]) for axis in range(len(leading))]
+    return tuple(slice(0, size, max(1, min(size, step // frames))) for size, frames in zip(leading, inner, strict=True))
 
 
 def _refused(name: str, error: Any) -> GbxError:
@@ -216,8 +260,8 @@ class PresentFrames:
         return out
 
 
-def absent_on_server(reader: NodeFrames, images_per_file: Any, name: str) -> tuple[Bools, tuple[str, ...]]:
-    """Which frames the server can read: (N,) bool, and the names of absent files.
+def absent_on_server(reader: NodeFrames, images_per_file: Any, name: str) -> Presence:
+    """Which frames the server can read, and what it says of those it cannot.
 
     Raises:
         SeriesError: the server cannot read the series at all, with its words.

@@ -129,7 +129,6 @@ def build_series(
     missing: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
     pixel_mask: NDArray[np.integer[Any]] | None = None,
-    uncovered: Bools | None = None,
     bit_depth: int | None = None,
     mask: NDArray[Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -146,8 +145,7 @@ def build_series(
         present: (N,) bool; None = all.
         missing: Names of absent data files.
         notes: Plain-word facts.
-        pixel_mask: (y, x) the detector's bits, 0 = good.
-        uncovered: (y, x) bool, True where a virtual data set has no source.
+        pixel_mask: (y, x) the detector's bits, 0 = good, and :data:`gbx_beamline.frames.masks.NO_SOURCE`.
         bit_depth: Bits per pixel as the detector wrote them.
         mask: (y, x) a user's mask, True = good.
         metadata: Anything else.
@@ -161,14 +159,9 @@ def build_series(
     seconds = check_frame_time(frame_time, name)
     frames, rows, columns = source.shape
     exists = np.ones(frames, dtype=np.bool_) if present is None else np.asarray(present, dtype=np.bool_)
-    bad: dict[str, Bools] = {}
-    said = list(notes)
-    if pixel_mask is not None and pixel_mask.shape == (rows, columns):
-        bad["pixel_mask"] = ~masks.good_pixels(pixel_mask)
-    elif pixel_mask is not None:
-        said.append(f"pixel_mask of shape {pixel_mask.shape} does not fit frames of {(rows, columns)}; not used")
-    if uncovered is not None:
-        bad["no_source"] = uncovered
+    fitting, misfit = masks.fitting(pixel_mask, (rows, columns))
+    said = [*notes, *misfit]
+    bad: dict[str, Bools] = {} if fitting is None else masks.masked_pixels(fitting)
     bad.update(masks.marked_pixels(source, exists, bit_depth))
     if mask is not None:
         bad["user_mask"] = ~masks.user_mask(mask, (rows, columns))

@@ -20,7 +20,6 @@ from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 from gbx_beamline.frames.node_facts import filled_from_configuration, header_from_facts
 from gbx_beamline.frames.node_frames import JoinedFiles, NodeFrames, PresentFrames, absent_on_server
 from gbx_beamline.frames.series import Series, build_series
-from gbx_beamline.records import Bools
 
 IMAGE_SUFFIX = "_image"
 MASK_SUFFIX = "_pixel_mask"
@@ -58,23 +57,22 @@ def series_from_node(
     mimetype, parameters, uris = _source_of(image)
     _check_rank(image, name)
     files = _local_files(uris) if prefer == "direct" and mimetype == EIGER_MIMETYPE else None
-    notes: tuple[str, ...] = ()
-    uncovered: Bools | None = None
     if files is not None:
         joined = JoinedFiles([EigerFile(path) for path in files])
         header, pixel_mask = joined.files[0].header, joined.files[0].pixel_mask()
-        uncovered, notes = joined.files[0].uncovered, joined.notes
         reader: JoinedFiles | NodeFrames = joined
         frames = NodeFrames.frames_of(image)
         _check_registered(joined, image, name)
         present, missing = joined.present[:frames], joined.missing
+        notes = joined.lasting_notes if present.all() else joined.notes
     else:
         reader = NodeFrames(image, name)
         facts = parameters.get("header")
         header = header_from_facts(facts if isinstance(facts, Mapping) else {})
-        notes = header.notes
         pixel_mask = _mask_of(stream, key)
-        present, missing = absent_on_server(reader, parameters.get("images_per_file"), name)
+        found = absent_on_server(reader, parameters.get("images_per_file"), name)
+        present, missing = found.present, found.missing
+        notes = header.notes if found.notes is None else found.notes
     if present.all():
         missing = ()
     configuration = _configuration(stream)
@@ -92,7 +90,6 @@ def series_from_node(
         missing=missing,
         notes=notes + said,
         pixel_mask=pixel_mask,
-        uncovered=uncovered,
         bit_depth=header.bit_depth,
         mask=mask,
         metadata={**header.metadata, "start": dict(start)},

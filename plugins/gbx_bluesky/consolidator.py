@@ -48,7 +48,8 @@ class EigerConsolidator:
 
     Args:
         stream_resource: Document with the URI of a master; ``parameters`` may hold ``dataset`` ("images" or
-            "pixel_mask") and ``header`` (facts of the file, in SI, for readers that cannot open it).
+            "pixel_mask") and ``header`` (facts of the file, in SI, and its lasting notes, for readers that cannot
+            open it).
         descriptor: Descriptor of the stream.
 
     Raises:
@@ -67,7 +68,9 @@ class EigerConsolidator:
         self._parameters = dict(stream_resource["parameters"])
         self._dataset = self._parameters.get("dataset", IMAGES)
         self._header: dict[str, Any] | None = self._parameters.get("header")
-        self._header_is_from_file = False
+        self._notes: list[list[str]] = []
+        self._unread: list[int] = []
+        self._masked = True
         self._declared = self._add_master(stream_resource)
 
     def update_from_stream_resource(self, stream_resource: StreamResource) -> None:
@@ -107,10 +110,12 @@ class EigerConsolidator:
 
     def get_data_source(self) -> DataSource[ArrayStructure]:
         """What Tiled stores: masters in order, structure and the adapter's parameters."""
-        self._read_header()
+        self._read_headers()
+        notes = list(dict.fromkeys(note for said in self._notes for note in said))
         parameters = {
             "dataset": self._dataset,
-            "header": self._header,
+            "masked": None if self._masked else False,
+            "header": None if self._header is None else {**self._header, "notes": notes},
             "images_per_file": self._parameters.get("images_per_file"),
         }
         parameters = {key: value for key, value in parameters.items() if value is not None}
@@ -124,20 +129,30 @@ class EigerConsolidator:
             management=Management.external,
         )
 
-    def _read_header(self) -> None:
-        """Take the facts from the file itself once it exists: units converted twice may differ in the last digit."""
-        path = path_from_uri(self.assets[0].data_uri)
-        if self._header_is_from_file or not os.access(path, os.R_OK):
-            return
-        try:
-            self._header = header_facts(read_header(path))
-        except InputError:
-            # Still being written; what the documents said stands until the next datum.
-            return
-        self._header_is_from_file = True
+    def _read_headers(self) -> None:
+        """Take the facts of the first file, and the notes of all, from the files themselves once they exist.
+
+        Units converted twice may differ in the last digit. What documents of a finished file note beside the header
+        (its layout) is kept; the layout of a series that is being taken is nothing to look at yet.
+        """
+        for number in list(self._unread):
+            path = path_from_uri(self.assets[number].data_uri)
+            if not os.access(path, os.R_OK):
+                continue
+            try:
+                header = read_header(path)
+            except InputError:
+                # Still being written; what the documents said stands until the next datum.
+                continue
+            self._unread.remove(number)
+            self._notes[number] = [*header.notes, *self._notes[number]]
+            if number == 0:
+                self._header = header_facts(header)
 
     def _add_master(self, stream_resource: StreamResource) -> _Declared:
         uri = _master_uri(stream_resource["uri"], self._parameters)
+        self._unread.append(len(self.assets))
+        self._notes.append(list((self._parameters.get("header") or {}).get("notes", ())))
         self.assets.append(Asset(data_uri=uri, is_directory=False, parameter="data_uris", num=len(self.assets)))
         if self._parameters.get("spec") not in LEGACY_SPECS:
             return _from_document(self.data_key, self._data_key_document)
@@ -151,10 +166,12 @@ class EigerConsolidator:
                 needed="the detector files where the documents are written to Tiled",
                 action="mount the files there, or restore them, and write the documents again",
             ) from error
+        self._notes[-1] = list(file.lasting_notes)
         frames, rows, columns = file.shape
         if self._dataset == PIXEL_MASK:
-            mask = file.pixel_mask()
-            return _Declared(0, (rows, columns), np.dtype(np.uint32) if mask is None else mask.dtype)
+            # Legacy documents do not tell whether there is a mask: the node exists in any case.
+            self._masked = self._masked and (len(self.assets) > 1 or file.pixel_mask() is not None)
+            return _Declared(0, (rows, columns), np.dtype(np.uint32))
         return _Declared(frames, (rows, columns), file.dtype)
 
 

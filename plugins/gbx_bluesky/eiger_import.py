@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,8 @@ def master_documents(master: Path, *, uid: str, md: Mapping[str, Any]) -> Iterat
     keys: Any = data_keys(DETECTOR, frames, (rows, columns), file.dtype, with_mask=with_mask, source="FILE")
     stream = run.compose_descriptor(name="primary", data_keys=keys, object_keys={DETECTOR: list(keys)})
     yield "descriptor", _plain(stream.descriptor_doc)
-    resources = stream_resources(
-        DETECTOR, master, file.header, file.dtype, with_mask=with_mask, frames_per_file=_step(file)
-    )
+    header = replace(file.header, notes=file.lasting_notes)
+    resources = stream_resources(DETECTOR, master, header, file.dtype, with_mask=with_mask, frames_per_file=_step(file))
     for resource in resources:
         yield "stream_resource", {**resource, "run_start": uid}
     for resource in resources:

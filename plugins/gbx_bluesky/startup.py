@@ -22,8 +22,8 @@ from pathlib import Path
 
 from tiled.client.container import Container
 
+from gbx_beamline.assemble import api_key_in_environment, configuration, server_address
 from gbx_beamline.catalog.connect import connect
-from gbx_beamline.config import Config, load_config
 from gbx_beamline.errors import CatalogUnreachableError
 from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series, temperature_series
@@ -35,17 +35,17 @@ __all__ = ["RE", "T_sample", "catalog_writer", "count_series", "eiger4m_single",
 
 def _open_raw() -> Container:
     catalog = _config.catalog
-    uri = os.environ.get("GBX_TILED_URI", catalog.uri)
+    uri = server_address(_config)
     if not uri:
         raise CatalogUnreachableError(
             "no catalog is configured",
             needed="the address of a Tiled server",
             action="set GBX_TILED_URI, or catalog.uri in the file named by GBX_CONFIG",
         )
-    return connect(uri, os.environ.get(catalog.api_key_env), raw=catalog.raw, processed=catalog.raw).raw
+    return connect(uri, api_key_in_environment(_config), raw=catalog.raw, processed=catalog.raw).raw
 
 
-_config = load_config(os.environ["GBX_CONFIG"]) if "GBX_CONFIG" in os.environ else Config()
+_config = configuration()
 _directory = Path(os.environ.get("GBX_DIRECTORY", _config.catalog.directory)).resolve()
 _movie = os.environ.get("GBX_REPLAY")
 _chx = SimulatedChx(_config, _directory / "frames", feed=ReplayFeed.from_file(_movie) if _movie else None)

@@ -35,6 +35,7 @@ class EigerAdapter(Adapter[ArrayStructure]):
         masters: Paths of the masters, in acquisition order.
         structure: What was registered.
         dataset: "images" or "pixel_mask".
+        masked: False for the mask of a master that masks nothing: all zeros.
     """
 
     structure_family = StructureFamily.array
@@ -45,16 +46,25 @@ class EigerAdapter(Adapter[ArrayStructure]):
         structure: ArrayStructure,
         *,
         dataset: str = "images",
+        masked: bool = True,
         metadata: dict[str, Any] | None = None,
         specs: list[Spec] | None = None,
     ) -> None:
         super().__init__(structure, metadata=metadata, specs=specs)
         self._masters = tuple(masters)
         self._dataset = dataset
+        self._masked = masked
 
     @classmethod
     def from_catalog(
-        cls, data_source: DataSource[ArrayStructure], node: Any, /, *, dataset: str = "images", **_parameters: Any
+        cls,
+        data_source: DataSource[ArrayStructure],
+        node: Any,
+        /,
+        *,
+        dataset: str = "images",
+        masked: bool = True,
+        **_parameters: Any,
     ) -> EigerAdapter:
         """Tiled's way to make the adapter of a registered node; further parameters are for readers, not for us."""
         assets = [asset for asset in data_source.assets if asset.parameter == "data_uris"]
@@ -62,7 +72,7 @@ class EigerAdapter(Adapter[ArrayStructure]):
         masters = [path_from_uri(asset.data_uri) for asset in assets]
         structure = data_source.structure
         assert structure is not None
-        return cls(masters, structure, dataset=dataset, metadata=node.metadata_, specs=node.specs)
+        return cls(masters, structure, dataset=dataset, masked=masked, metadata=node.metadata_, specs=node.specs)
 
     def read(self, slice: NDSlice = NDSlice(...)) -> NDArray[Any]:  # noqa: A002, B008 (Tiled passes it by this name)
         """The part that ``slice`` selects.
@@ -83,8 +93,9 @@ class EigerAdapter(Adapter[ArrayStructure]):
         return whole[tuple(slice)] if slice else whole
 
     def _read_mask(self, selection: tuple[Any, ...]) -> NDArray[Any]:
-        file = EigerFile(self._masters[0])
-        mask = file.pixel_mask()
+        mask = EigerFile(self._masters[0]).pixel_mask()
+        if mask is None and not self._masked:
+            mask = np.zeros(self.structure().shape, dtype=self.structure().data_type.to_numpy_dtype())
         if mask is None:
             raise SeriesError(
                 f"{self._masters[0].name} holds no pixel mask",
@@ -144,7 +155,8 @@ def _read_picked(source: JoinedFiles, indices: range, region: tuple[slice, slice
 
 
 def _absent(source: JoinedFiles, frames: int) -> str:
-    """Ranges of absent frames among the registered ones, and names of absent files, as ASCII JSON."""
+    """Ranges of absent frames among the registered ones, names of absent files, and all notes, as ASCII JSON."""
     absent = ~source.present[:frames]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], absent, [False]]).astype(np.int8)))
-    return json.dumps({"absent": edges.reshape(-1, 2).tolist(), "missing": list(source.missing)})
+    told = {"absent": edges.reshape(-1, 2).tolist(), "missing": source.missing, "notes": source.notes}
+    return json.dumps(told)

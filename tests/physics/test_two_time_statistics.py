@@ -17,6 +17,9 @@ FRAMES, PIXELS, MODES, MEAN, RATE = 60, 4000, 4, 2.0, 0.1
 CONTRAST = 1 / MODES
 
 
+SIDE = 64
+
+
 @pytest.fixture(scope="module")
 def stationary() -> NDArray[Any]:
     """(60, 4000) photons with f = exp(-0.1 tau)."""
@@ -64,9 +67,36 @@ def test_raw_diagonal_holds_shot_noise_and_the_factorial_moment_does_not(station
     error = standard_error(stationary, 0, 1 + CONTRAST + 1 / MEAN)
     assert abs(raw.mean() - (1 + CONTRAST + 1 / MEAN)) < 4 * error
     assert abs(tt.diagonal[0].mean() - (1 + CONTRAST)) < 4 * error
+    # A list of pixels has no neighbours, so nothing is known of its evenness.
+    assert tt.static_baseline[0] == 1.0
     assert tt.contrast[0] == pytest.approx(tt.diagonal[0].mean() - 1)
     # The two differ by exactly the photons that would pair with themselves.
     assert raw - tt.diagonal[0] == pytest.approx(1 / tt.frame_means[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.0], ids=["moving", "static"])
+@pytest.mark.parametrize("slope", [0.0, 1.2])
+def test_contrast_under_a_linear_intensity_profile(rate: float, slope: float) -> None:
+    # Speckles of contrast b under s(x): C = <s^2> / <s>^2 (1 + b |f|^2). For s linear from 0.4 to 1.6,
+    # <s^2> = 1 + 1.2^2 / 12 (1 - 1 / n^2) on n columns. A raised baseline is no contrast.
+    modes, mean, frames = 8, 1.0, 60
+    baseline = 1 + slope**2 / 12 * (SIDE + 1) / (SIDE - 1)
+    profile = np.tile(np.linspace(1 - slope / 2, 1 + slope / 2, SIDE), SIDE)
+    counts = _under_profile(rate, frames, profile, modes=modes, mean=mean)
+    tt = two_time(counts.reshape(frames, SIDE, SIDE), np.ones((SIDE, SIDE), dtype=int))
+    # Scatter of the estimate between groups of rows, which hold the same profile.
+    rows = [two_time(part, np.ones(part.shape[1], dtype=int)) for part in np.split(counts, 16, axis=1)]
+    error = float(np.std([one.contrast[0] for one in rows], ddof=1)) / 4
+    assert error < 0.01
+    assert tt.static_baseline[0] == pytest.approx(baseline, abs=max(error, 2e-3))
+    assert abs(tt.contrast[0] - baseline / modes) < 3 * error
+
+
+def _under_profile(rate: float, frames: int, profile: NDArray[Any], *, modes: int, mean: float) -> NDArray[Any]:
+    """(N, P) photons of independent pixels thinned to a share of their counts, which leaves Poisson counts."""
+    f = field_correlation(np.full(frames, rate))
+    full = pixel_counts(f, profile.size, modes=modes, mean_counts=mean * profile.max(), seed=4)
+    return np.random.default_rng(5).binomial(full, profile / profile.max()).astype(np.uint16)
 
 
 def test_ratio_of_sums_tells_the_truth_where_four_frames_in_ten_are_empty() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlparse
 
 import bluesky.plans as bp
+import h5py
 import numpy as np
 import pytest
 from bluesky import RunEngine
@@ -17,11 +19,13 @@ from event_model import DocumentNames, schema_validators
 from numpy.typing import NDArray
 
 from gbx_beamline.errors import InputError, MissingFramesError, SeriesError, ServiceError
-from gbx_beamline.frames import EIGER_MIMETYPE, EigerFile, open_series
+from gbx_beamline.frames import EIGER_MIMETYPE, EigerFile, EigerHeader, EigerWriter, open_series
+from gbx_beamline.frames.node_frames import JoinedFiles
 from gbx_beamline.records import Geometry
 from gbx_bluesky.consolidator import EigerConsolidator
 from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import ReplayFeed
+from gbx_tiled.adapter import EigerAdapter
 
 SHAPE = (12, 17)
 GEOMETRY = Geometry(
@@ -180,6 +184,43 @@ def test_legacy_documents_without_their_files_are_refused_with_the_path(tmp_path
     document = resource(f"file://localhost{tmp_path}/gone", spec="AD_EIGER2", seq_id=7)
     with pytest.raises(SeriesError, match=r"gone_7_master\.h5"):
         EigerConsolidator(document, {"data_keys": {"det_image": {"shape": [5, *SHAPE]}}})  # pyright: ignore
+
+
+def write_masters(folder: Path, mask: NDArray[np.uint32] | None) -> list[Path]:
+    """Two masters of five frames each."""
+    header = EigerHeader(frame_time=0.1, count_time=0.09, nimages=5, ntrigger=1)
+    for number in (7, 8):
+        with EigerWriter(folder, f"old_{number}", header=header, frames_per_file=5, pixel_mask=mask) as eiger:
+            eiger.append(movie(5))
+    return [folder / f"old_{number}_master.h5" for number in (7, 8)]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_the_mask_of_a_legacy_master_is_served_also_where_it_masks_nothing(tmp_path: Path, masked: bool) -> None:
+    mask = np.zeros(SHAPE, dtype=np.uint32)
+    mask[2, 3:6] = 1
+    write_masters(tmp_path, mask if masked else None)
+    document = resource(f"file://localhost{tmp_path}/old", spec="AD_EIGER2", seq_id=7, dataset="pixel_mask")
+    consolidator = EigerConsolidator(document, {"data_keys": {}})  # pyright: ignore[reportArgumentType]
+    source = consolidator.get_data_source()
+    adapter = EigerAdapter.from_catalog(source, SimpleNamespace(metadata_={}, specs=[]), **source.parameters)
+    np.testing.assert_array_equal(adapter.read(), mask if masked else np.zeros_like(mask))
+
+
+def test_notes_of_every_master_travel_with_the_facts(tmp_path: Path) -> None:
+    first, second = write_masters(tmp_path, None)
+    with h5py.File(second, "r+") as file:
+        file["entry/instrument/detector/detectorSpecific/nimages"][...] = 3  # pyright: ignore[reportIndexIssue]
+    files = JoinedFiles([EigerFile(path) for path in (first, second)])
+    assert "the header promises 3 frames, the data files hold 5; all 5 are used" in files.notes
+    descriptor: Any = {"data_keys": {}}
+    prefix = f"file://localhost{tmp_path}/old"
+    consolidator = EigerConsolidator(resource(prefix, spec="AD_EIGER2", seq_id=7), descriptor)
+    consolidator.get_data_source()
+    consolidator.update_from_stream_resource(resource(prefix, spec="AD_EIGER2", seq_id=8))
+    header = consolidator.get_data_source().parameters["header"]
+    assert tuple(header["notes"]) == files.lasting_notes == files.notes
+    assert header["nimages"] == 5
 
 
 def test_chunks_are_several_frames_but_bounded(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,18 @@ def test_other_settings_make_another_record(catalog: Catalog, result: ScanResult
     other = dataclasses.replace(result.provenance, config_hash="0123456789ab")
     sink.publish(dataclasses.replace(of_run(result, "twice"), provenance=other))
     assert len(find_records(catalog, run_uid="twice")) == 2
+
+
+def test_records_carry_the_access_tags_of_their_run(catalog: Catalog, result: ScanResult) -> None:
+    """A server without an access policy keeps no tags; the record says them all the same."""
+    run = SimpleNamespace(item={"attributes": {"access_tags": ["proposal-1"]}})
+    tags = catalog.access_tags(run)
+    assert tags == ("proposal-1",)
+    assert catalog.access_tags(catalog.raw) == ()
+    key = TiledSink(catalog).publish(of_run(result, "of-proposal-1", access_tags=tags))
+    assert find_record(catalog, "of-proposal-1").metadata["access_tags"] == ["proposal-1"]
+    stored = load_record(catalog, key)
+    assert stored.scan.access_tags == tags
 
 
 def test_records_are_found_by_sample(catalog: Catalog, result: ScanResult) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import httpx
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from gbx_beamline.errors import AccessDeniedError, CatalogError, MissingFramesEr
 from gbx_beamline.frames import EigerFile, EigerHeader, EigerWriter, open_series
 from gbx_beamline.frames.series import Series
 from gbx_beamline.frames.tiled_node import series_from_node
+from gbx_bluesky.eiger_import import master_documents
 from gbx_tiled.broker import broker
 from gbx_tiled.embedded import CatalogAddress
 
@@ -38,6 +40,7 @@ def assert_same(one: Series, other: Series) -> None:
     assert one.geometry == other.geometry
     assert one.frame_time == other.frame_time
     assert one.excluded == other.excluded
+    assert one.notes == other.notes
     assert one.missing == other.missing
     assert one.metadata == other.metadata
     assert one.run_uid == other.run_uid
@@ -111,6 +114,63 @@ def test_an_absent_data_file_is_named_over_http_and_directly(raw_runs: Container
     np.testing.assert_array_equal(direct.read(0, 50), http.read(0, 50))
     np.testing.assert_array_equal(http.read(20, 50), taken.frames[20:50])
     assert not http.read(10, 20).any()
+
+
+def add_master(raw: Container, master: Path, uid: str) -> Any:
+    """Register a finished master as ``gbx import`` does."""
+    sink = writer(raw)
+    for name, document in master_documents(master, uid=uid, md={}):
+        sink(name, document)
+    return raw[uid]
+
+
+@pytest.mark.parametrize("with_mask", [False, True], ids=["no mask", "mask"])
+def test_what_no_virtual_source_covers_is_masked_over_http_too(
+    raw_runs: Container, catalog_directory: Path, with_mask: bool
+) -> None:
+    folder = catalog_directory / "frames" / f"modules_{with_mask}"
+    folder.mkdir(parents=True)
+    counts, mask = movie(20, seed=8)
+    layout = h5py.VirtualLayout(counts.shape, np.uint16)
+    for name, rows in (("upper.h5", slice(0, 10)), ("lower.h5", slice(16, 24))):
+        with h5py.File(folder / name, "w") as file:
+            file["data"] = counts[:, rows]
+        layout[:, rows] = h5py.VirtualSource(name, "data", shape=counts[:, rows].shape)
+    with h5py.File(folder / "modules_master.h5", "w") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+        file["entry/instrument/detector/frame_time"] = 0.1
+        file["entry/instrument/detector/detectorSpecific/nimages"] = 16
+        if with_mask:
+            file["entry/instrument/detector/detectorSpecific/pixel_mask"] = mask
+    run = add_master(raw_runs, folder / "modules_master.h5", f"modules-{with_mask}")
+    direct, http = open_series(run), series_from_node(run, prefer="http")
+    assert_same(direct, http)
+    assert_same(open_series(image_of(raw_runs, f"modules-{with_mask}")), http)
+    expected = {"no_source": 6 * 31, **({"pixel_mask": 32} if with_mask else {})}
+    assert http.excluded == expected
+    assert not http.mask[10:16].any()
+    assert "the header promises 16 frames, the data files hold 20; all 20 are used" in http.notes
+    used = http.mask
+    np.testing.assert_array_equal(http.read(0, 20)[:, used], counts[:, used])
+
+
+def test_notes_on_absent_files_are_those_of_now(raw_runs: Container, catalog_directory: Path) -> None:
+    folder = catalog_directory / "frames" / "held_back"
+    header = EigerHeader(frame_time=0.1, count_time=0.09, nimages=40, ntrigger=1)
+    counts, mask = movie(40, seed=9)
+    with EigerWriter(folder, "late", header=header, frames_per_file=10, pixel_mask=mask) as eiger:
+        eiger.append(counts)
+    lost = folder / "late_data_000002.h5"
+    away = lost.rename(folder / "elsewhere.h5")
+    run = add_master(raw_runs, folder / "late_master.h5", "held-back")
+    for allowed in (False, True):
+        http = series_from_node(run, prefer="http", allow_incomplete=allowed)
+        assert_same(open_series(run, allow_incomplete=allowed), http)
+        assert f"{lost.name} absent: 10 frames taken as missing from frame 10 on" in http.notes
+    away.rename(lost)
+    http = series_from_node(run, prefer="http")
+    assert_same(open_series(run), http)
+    assert http.notes == ()
 
 
 def test_files_outside_the_readable_storage_are_not_served(raw_runs: Container, tmp_path: Path) -> None:

@@ -193,11 +193,13 @@ def test_too_large_is_refused_with_the_number_needed_and_that_number_is_enough()
 
 
 def test_series_is_streamed_in_blocks_within_the_ceiling() -> None:
-    source = _Blocks(photons(frames=40).astype(np.uint32))
-    two_time(source, two_rois(), max_bytes=80_000)
-    # 10 rows and 8 columns hold both ROIs: more of the frame is not asked for.
-    assert source.regions == [(slice(1, 11), slice(1, 9))]
-    assert 0 < source.largest <= 80_000 / 8
+    source = _Blocks(np.ones((160, 70, 80), dtype=np.uint32))
+    labels = np.zeros((70, 80), dtype=np.int32)
+    labels[3:5, 2:9], labels[60, 70:75] = 1, 2
+    two_time(source, labels, max_bytes=3_000_000)
+    # 58 rows and 73 columns hold both ROIs: more of the frame is not asked for.
+    assert source.regions == [(slice(3, 61), slice(2, 75))]
+    assert 0 < source.largest <= 3_000_000 / 8 < 160 * 58 * 73 * 4
 
 
 @pytest.mark.parametrize(
@@ -240,6 +242,38 @@ def test_values_that_are_no_counts_are_refused_with_their_frames() -> None:
     with pytest.raises(InputError, match=r"2 negative count\(s\) in frame 6, the lowest -2"):
         two_time(counts, two_rois())
     assert two_time(counts, two_rois() == 2).pixels.tolist() == [15]
+
+
+def test_pixels_that_saturate_at_times_are_left_out_of_the_whole_series() -> None:
+    counts, labels = photons(), two_rois()
+    spoilt = counts.copy()
+    spoilt[4, 2, 3] = spoilt[6, 4, 8] = np.iinfo(np.uint16).max
+    spoilt[5, 9, 2] = np.iinfo(np.uint16).max
+    spoilt[3] = np.iinfo(np.uint16).max  # a bad frame is not looked at
+    good = np.ones(SHAPE, dtype=bool)
+    good[2, 3] = good[4, 8] = good[9, 2] = False
+    tt = two_time(_Blocks(spoilt), labels, bad_frames=[3])
+    expected = two_time(counts, np.where(good, labels, 0), bad_frames=[3])
+    assert tt.saturated.tolist() == [2, 1]
+    assert tt.pixels.tolist() == [26, 14]
+    for name in ("g2", "diagonal", "frame_means", "mean_counts", "static_baseline"):
+        assert np.array_equal(getattr(tt, name), getattr(expected, name), equal_nan=True)
+    assert expected.saturated.tolist() == [0, 0]
+
+
+def test_bare_counts_and_real_numbers_may_reach_any_value() -> None:
+    counts = np.full((5, 40), 255, dtype=np.uint8)
+    tt = two_time(counts, np.ones(40, dtype=int))
+    assert (tt.pixels[0], tt.saturated[0], tt.g2[0, 0, 1]) == (40, 0, 1.0)
+    assert two_time(_Blocks(photons().astype(np.float32)), two_rois()).saturated.tolist() == [0, 0]
+
+
+def test_a_roi_that_saturates_in_many_pixels_is_refused_with_the_frames() -> None:
+    counts = photons()
+    counts[[2, 7], 6:11, 1:4] = np.iinfo(np.uint16).max
+    with pytest.raises(InputError, match=r"15 of 15 pixels of 'far' saturate, first in frame 2, 7; .*bad_frames"):
+        two_time(_Blocks(counts), roi_set(two_rois()))
+    assert two_time(_Blocks(counts), roi_set(two_rois()), bad_frames=[2, 7]).saturated.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -300,8 +334,8 @@ class _Blocks:
 
     def __init__(self, frames: NDArray[Any], stop: int | None = None) -> None:
         self.frames, self.stop = frames, stop
-        self.shape = (len(frames), *SHAPE)
-        self.mask = np.ones(SHAPE, dtype=bool)
+        self.shape = frames.shape
+        self.mask = np.ones(frames.shape[1:], dtype=bool)
         self.present = np.ones(len(frames), dtype=bool)
         self.regions: list[Region | None] = []
         self.largest = 0

@@ -144,6 +144,8 @@ def make_scan(
             mean_counts=np.full(len(rates), 1.97),
             frame_means=np.full((len(rates), frames), 1.97),
             valid_frames=valid,
+            static_baseline=np.ones(len(rates)),
+            saturated=np.zeros(len(rates), np.int64),
         ),
         one_time=OneTime(tau=tau, g2=g2, error=error, convention="ratio_of_sums"),
         nonequilibrium=tuple(measured(one, frame_time, per_cell) for one in maps),
@@ -625,7 +627,7 @@ def test_log_axes_read_as_plain_numbers() -> None:
 
 
 def test_values_are_rounded_where_their_error_begins() -> None:
-    assert with_error(251.37, 3.14) == "251.4 ± 3.1"
-    assert with_error(251.37, 31.4) == "251 ± 31"
-    assert with_error(12345.0, 314.0) == "12340 ± 310"
+    assert with_error(251.37, 3.14) == "251.4 (error at least 3.1)"
+    assert with_error(251.37, 31.4) == "251 (error at least 31)"
+    assert with_error(12345.0, 314.0) == "12340 (error at least 310)"
     assert with_error(0.5, None) == "0.500"

@@ -12,6 +12,9 @@ from eiger_files import numbered_frames
 
 from gbx_beamline.errors import SeriesError
 from gbx_beamline.frames import open_series
+from gbx_beamline.frames.arrays import ArraySource
+from gbx_beamline.frames.masks import MOST_SAMPLES, marked_pixels
+from gbx_beamline.records import Region
 
 
 def test_array_in_memory() -> None:
@@ -71,6 +74,51 @@ def test_constant_negatives_are_markers_and_fluctuating_ones_are_not() -> None:
     assert open_series(noise, frame_time=1.0).excluded == {}
     noise[:, 4, 4] = np.nan
     assert open_series(noise, frame_time=1.0).excluded == {"not_finite": 1}
+
+
+@pytest.mark.parametrize("lost", [[0], [5], [10], [0, 5, 10]])
+def test_a_frame_of_nan_is_a_bad_frame_and_no_bad_detector(lost: list[int]) -> None:
+    frames = np.random.default_rng(3).poisson(2, (11, 6, 8)).astype(np.float32)
+    frames[:, 2, 3] = np.nan
+    frames[lost] = np.nan
+    assert open_series(frames, frame_time=1.0).excluded == {"not_finite": 1}
+
+
+@pytest.mark.parametrize("blank", [[0], [5], [10], [0, 5, 10], [0, 1, 2, 3, 4, 5, 6, 9, 10]])
+def test_zero_filled_frames_do_not_hide_gaps(blank: list[int]) -> None:
+    frames = np.random.default_rng(3).poisson(2, (11, 6, 8)).astype(np.int32)
+    frames[:, 4] = np.iinfo(np.int32).max
+    frames[:, 2, :3] = -1
+    frames[blank] = 0
+    assert open_series(frames, frame_time=1.0).excluded == {"dtype_maximum": 8, "negative": 3}
+
+
+def test_a_dark_series_still_shows_its_gaps() -> None:
+    frames = np.zeros((11, 6, 8), np.uint16)
+    frames[:, 4] = 65535
+    assert open_series(frames, frame_time=1.0).excluded == {"dtype_maximum": 8}
+    # A spot that saturates the last frame only is no gap.
+    frames[-1, 0, 0] = 65535
+    assert open_series(frames, frame_time=1.0).excluded == {"dtype_maximum": 8}
+
+
+class CountedSource(ArraySource):
+    """Frames in memory that note which of them are read."""
+
+    def read(self, start: int, stop: int, region: Region | None = None) -> Any:
+        SEEN.append((start, stop))
+        return super().read(start, stop, region)
+
+
+SEEN: list[tuple[int, int]] = []
+
+
+def test_few_frames_are_sampled_for_markers() -> None:
+    for frames, most in ((np.ones((5000, 2, 3), np.uint8), 3), (np.zeros((5000, 2, 3), np.uint8), MOST_SAMPLES)):
+        SEEN.clear()
+        marked_pixels(CountedSource(frames), np.ones(5000, bool))
+        assert len(SEEN) == most
+        assert all(stop == start + 1 for start, stop in SEEN)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,10 @@ def test_file_absent_in_the_middle(tmp_path: Path, image_numbers: bool) -> None:
     expected[10:20] = 0
     np.testing.assert_array_equal(accepted.read(0, 25), expected)
     assert any("10 of 25 frames absent" in note for note in accepted.notes)
+    said = EigerFile(master)
+    assert [note for note in said.notes if note not in said.lasting_notes] == [
+        "scan_1_data_000002.h5 absent: 10 frames taken as missing from frame 10 on"
+    ]
 
 
 def test_image_numbers_tell_how_much_the_absent_files_held(tmp_path: Path) -> None:
@@ -182,6 +186,14 @@ def test_virtual_data_set_over_modules_masks_what_no_source_covers(tmp_path: Pat
         file.create_virtual_dataset("/entry/data/data", layout)
     series = open_series(tmp_path / "m.h5")
     assert series.excluded == {"no_source": 14}
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        bits = np.zeros((8, 7), np.uint32)
+        bits[2:4, 1] = 4
+        file[f"{SPECIFIC}/pixel_mask"] = bits
+    # One of the two dead pixels lies in the gap, and counts once.
+    assert open_series(tmp_path / "m.h5").excluded == {"pixel_mask": 2, "no_source": 13}
+    served = EigerFile(tmp_path / "m.h5").pixel_mask()
+    np.testing.assert_array_equal(served, bits + np.uint32(2**30) * (np.isin(np.arange(8), (3, 4))[:, None]))
     np.testing.assert_array_equal(series.read(1, 5, (slice(5, 8), slice(None))), lower[1:5])
     (tmp_path / "lower.h5").unlink()
     with pytest.raises(MissingFramesError, match=r"lower\.h5"):
