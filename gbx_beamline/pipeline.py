@@ -52,6 +52,8 @@ def analyze(
     Raises:
         GbxError: the series, the geometry or the ROIs cannot be analysed; the message says why.
     """
+    if not series.present.any():
+        series.read(0, 1)  # raises, naming the absent files
     scan = scan or describe(series)
     settings = config.for_sample(scan.sample) if isinstance(config, Config) else config
     geometry = overlay(series.geometry, settings.geometry)

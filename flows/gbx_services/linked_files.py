@@ -33,7 +33,10 @@ def bring_in(master: Path, folder: Path, *, copy: bool, with_master: bool = True
     # The master comes last: where it is, an interrupted earlier call had brought everything there was.
     for place, source in reversed(_files_behind(master).items()):
         target = folder / place
-        if target.exists() or (source == master and not with_master):
+        if source == master and not with_master:
+            continue
+        if target.exists():
+            _check_same(source, target)
             continue
         unfinished = target.with_name(f".{uuid.uuid4().hex}")
         try:
@@ -51,6 +54,16 @@ def bring_in(master: Path, folder: Path, *, copy: bool, with_master: bool = True
             ) from error
         brought.append(str(place))
     return brought
+
+
+def _check_same(source: Path, target: Path) -> None:
+    """Two series may have masters that are equal byte by byte; their frames are not."""
+    if source.stat().st_size != target.stat().st_size:
+        raise InputError(
+            f"{source} differs from the file of this name that was imported with an equal master",
+            needed="one series for each master",
+            action="import the series under a master of its own, or remove the earlier run first",
+        )
 
 
 def _files_behind(master: Path) -> dict[Path, Path]:

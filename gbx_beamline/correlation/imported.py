@@ -37,7 +37,7 @@ def read_map(
     path = Path(path)
     maps = _as_stack(read_array(path, key="g12", what="two-time map", error=MapError), str(path))
     notes: list[str] = []
-    maps = _symmetric(_filled(_finite(maps, notes), notes), notes)
+    maps = _symmetric(_without_zero_rows(_filled(_finite(maps, notes), notes), notes), notes)
     if not _pairs(maps).any(axis=(1, 2)).all():
         raise MapError(
             f"{path} has a map without a finite value off its diagonal",
@@ -68,6 +68,15 @@ def _as_stack(array: NDArray[Any], name: str) -> NDArray[np.float64]:
 def _pairs(maps: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(Q, N, N) True where two different frames have a correlation: diagonals are filled in by many programs."""
     return np.isfinite(maps) & ~np.eye(maps.shape[-1], dtype=bool)
+
+
+def _without_zero_rows(maps: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
+    """Frames that correlate with no other at all were bad ones, filled with zeros: they are unknown, not measured."""
+    zero = ~((maps != 0.0) & ~np.eye(maps.shape[-1], dtype=bool)).any(axis=2)
+    if not zero.any():
+        return maps
+    notes.append(f"{int(zero.any(axis=0).sum())} rows of zeros were taken as bad frames")
+    return np.where(zero[:, :, np.newaxis] | zero[:, np.newaxis, :], np.nan, maps)
 
 
 def _finite(maps: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:

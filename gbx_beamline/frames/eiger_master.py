@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,5 +90,6 @@ def _fields(header: EigerHeader, dtype: np.dtype[Any], *, masked: bool) -> Mappi
         f"{SPECIFIC}/y_pixels_in_detector": (rows, ""),
         f"{SPECIFIC}/compression": ("bslz4", ""),
         f"{SPECIFIC}/trigger_mode": (said.get("trigger_mode"), ""),
-        f"{SPECIFIC}/data_collection_date": (said.get("data_collection_date"), ""),
+        # Never absent: it tells two series of equal settings apart, as on a real detector.
+        f"{SPECIFIC}/data_collection_date": (said.get("data_collection_date", datetime.now(UTC).isoformat()), ""),
     }

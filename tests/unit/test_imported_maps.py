@@ -218,3 +218,17 @@ def test_a_measured_map_with_an_invented_diagonal(shared_data: Path) -> None:
     result = nonequilibrium(tt)[0]
     assert result.status == "ok"
     assert 0 < result.s_noneq < 1
+
+
+@pytest.mark.parametrize("baseline", [0, 1])
+def test_frames_filled_with_zeros_are_bad_frames(tmp_path: Path, baseline: int) -> None:
+    lag = np.abs(np.subtract.outer(np.arange(40), np.arange(40)))
+    g2 = baseline + 0.2 * np.exp(-lag / 5.0)
+    g2[7], g2[:, 7] = 0.0, 0.0
+    np.save(tmp_path / "zeros.npy", g2)
+    tt, notes = read_map(tmp_path / "zeros.npy")
+    assert "1 rows of zeros were taken as bad frames" in notes
+    assert not tt.valid_frames[7]
+    assert tt.valid_frames.sum() == 39
+    assert np.isnan(tt.g2[0, 7]).all()
+    assert nonequilibrium(tt)[0].s_noneq < 1e-6, "stationary, whatever was filled in"
