@@ -392,7 +392,7 @@ def test_a_real_master_without_its_data_is_registered_and_says_what_is_missing(
     failed = gbx("analyze", uid, "--ring", "0.5:0.6")
     assert failed.code == 2
     assert record_of(catalog, uid).failed
-        assert "absent: xrc_209_000001.h5" in failed.err
+    assert "absent: xrc_209_000001.h5" in failed.err
 
 
 # --- two-time maps
