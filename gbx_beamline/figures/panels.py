@@ -65,7 +65,7 @@ def one_time_panel(figure: Figure, place: Place, result: ScanResult, index: int)
     """One-time g2 at log-spaced lags with standard errors, the stored fit and its relaxation time."""
     axes = style.page_axes(figure, place)
     convention = {"ratio_of_sums": "ratio of sums", "pychx": "mean of ratios (pyCHX)"}[result.one_time.convention]
-    style.titled(axes, "One-time g2(τ)", f"{convention}; bars: standard error, at least")
+    style.titled(axes, "One-time g2(τ)", f"{convention}; bars: least error")
     one_time, fit = result.one_time, result.fits[index]
     shown = log_spaced(one_time.tau, np.isfinite(one_time.g2[index]))
     if shown.size == 0:
@@ -107,7 +107,7 @@ def slices_panel(figure: Figure, place: Place, result: ScanResult, index: int) -
     two_time, contrast = result.two_time, result.nonequilibrium[index].contrast
     frames = two_time.g2.shape[-1]
     band = words.duration(max(1, frames // 20) * two_time.frame_time)
-    style.titled(axes, "Slices f(τ; t1)", f"each a mean over {band} of age")
+    style.titled(axes, "Slices f(τ; t1)", f"mean over {band} of age; b: baseline")
     slices = age_slices(two_time.g2[index], two_time.frame_time)
     if not slices:
         style.sentence(axes, _NOTHING_CORRELATED)
@@ -135,7 +135,7 @@ def slices_panel(figure: Figure, place: Place, result: ScanResult, index: int) -
     for level in (0.0, 1.0) if divisible else (0.0,):
         axes.axhline(level, color=style.QUIET, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
     ordinate = (
-        "f(τ; t1) = (g2 − baseline) / contrast" if divisible else "g2(t1, t1 + τ) − 1  (no contrast to divide by)"
+        "f(τ; t1) = (g2 − b) / contrast" if divisible else "g2(t1, t1 + τ) − 1  (no contrast to divide by)"
     )
     style.labelled(axes, "lag τ (s)", ordinate)
     axes.legend(
