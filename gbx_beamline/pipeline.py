@@ -94,10 +94,11 @@ def provenance(
     Args:
         settings: Their hash names the record.
         catalog_array: Reads a label image kept in the catalog: drawn anew it makes another record, like a file.
-        series: Where it is incomplete, what exists of it counts too: restored, it makes another record.
+        series: Where it is incomplete and analysed all the same, what exists of it counts too: restored, it makes
+            another record.
     """
     digest = settings.hash
-    if series is not None and series.missing:
+    if series is not None and series.missing and series.allow_incomplete:
         digest = hashlib.sha256(digest.encode() + series.present.tobytes()).hexdigest()[:12]
     if settings.rois.catalog_labels and catalog_array is not None:
         labels = np.ascontiguousarray(catalog_array(settings.rois.catalog_labels))

@@ -134,9 +134,7 @@ def slices_panel(figure: Figure, place: Place, result: ScanResult, index: int) -
     axes.set_ylim((min(low, -0.07), max(high, 1.09)) if divisible else (low, high))
     for level in (0.0, 1.0) if divisible else (0.0,):
         axes.axhline(level, color=style.QUIET, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
-    ordinate = (
-        "f(τ; t1) = (g2 − b) / contrast" if divisible else "g2(t1, t1 + τ) − 1  (no contrast to divide by)"
-    )
+    ordinate = "f(τ; t1) = (g2 − b) / contrast" if divisible else "g2(t1, t1 + τ) − 1  (no contrast to divide by)"
     style.labelled(axes, "lag τ (s)", ordinate)
     axes.legend(
         title="age t1",
