@@ -43,7 +43,6 @@ FAILURE_SPEC = "XPCSFailure"
 SPEC_VERSION = f"{SCHEMA_VERSION}.0"
 
 _NE_ARRAYS = ("drift", "tti")
-_ROI_ARRAYS = ("labels",)
 
 
 def identity(scan: ScanInfo, provenance: Provenance) -> str:
