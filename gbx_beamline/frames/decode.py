@@ -36,7 +36,7 @@ def read_frames(dataset: h5py.Dataset, start: int, stop: int, region: Region, ou
     """
     if out.size == 0:
         return
-    if _one_frame_bslz4(dataset):
+    if one_frame_bslz4(dataset):
         for index in range(start, stop):
             skipped_filters, chunk = dataset.id.read_direct_chunk((index, 0, 0))
             if not skipped_filters and not _whole(chunk, dataset.shape[1] * dataset.shape[2], dataset.dtype.itemsize):
@@ -44,7 +44,8 @@ def read_frames(dataset: h5py.Dataset, start: int, stop: int, region: Region, ou
     dataset.read_direct(out, np.s_[start:stop, region[0], region[1]])
 
 
-def _one_frame_bslz4(dataset: h5py.Dataset) -> bool:
+def one_frame_bslz4(dataset: h5py.Dataset) -> bool:
+    """Whether a data set is stored as Eiger detectors do: one bitshuffle-LZ4 chunk for each frame."""
     if dataset.chunks is None or dataset.chunks != (1, *dataset.shape[1:]):
         return False
     pipeline = dataset.id.get_create_plist()

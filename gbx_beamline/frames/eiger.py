@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from gbx_beamline.errors import SeriesError
 from gbx_beamline.frames import masks
+from gbx_beamline.frames._chunks import StoredChunks, chunks_of
 from gbx_beamline.frames.bounds import check_frames, region_bounds
 from gbx_beamline.frames.decode import read_frames
 from gbx_beamline.frames.eiger_fields import read_header
@@ -51,6 +53,9 @@ class EigerFile:
         self._layout = layout.without_tail() if allow_incomplete else layout
         fitting, self._misfit = masks.fitting(self.header.pixel_mask, layout.shape[1:])
         self._pixel_mask = masks.with_no_source(fitting, layout.uncovered)
+
+    reads_may_overlap = True
+    """``read`` may be called by several threads at once."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -132,6 +137,19 @@ class EigerFile:
                 handle.close()
         out[~present] = 0
         return out
+
+    def stored_chunks(self, start: int, stop: int) -> Iterator[StoredChunks]:
+        """Where the bitshuffle-LZ4 chunks of frames ``start:stop`` lie, in order; what is absent or stored in another
+        way is left out. A data file is opened when its frames are asked for.
+
+        Raises:
+            SeriesError: a data file vanished.
+        """
+        for piece in self._layout.pieces:
+            if piece.first < stop and piece.first + piece.count > start:
+                for chunks in chunks_of(piece, self.shape[1:], self.dtype):
+                    if (part := chunks.cut(start, stop)).positions.size:
+                        yield part
 
 
 def open_eiger(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.errors import CatalogUnreachableError, GbxError, MissingFramesError, SeriesError
+from gbx_beamline.frames._chunks import ChunkSource, StoredChunks
 from gbx_beamline.frames.bounds import check_frames, region_bounds
 from gbx_beamline.frames.eiger import EigerFile
 from gbx_beamline.frames.series import absent_frames
@@ -40,6 +41,9 @@ class Presence:
 
 class JoinedFiles:
     """A ``FrameSource`` over several masters, in the order given."""
+
+    reads_may_overlap = True
+    """``read`` may be called by several threads at once."""
 
     def __init__(self, files: Sequence[EigerFile]) -> None:
         self.files = tuple(files)
@@ -95,6 +99,14 @@ class JoinedFiles:
                 out[low - start : high - start] = file.read(low - first, high - first, (rows, columns))
         return out
 
+    def stored_chunks(self, start: int, stop: int) -> Iterator[StoredChunks]:
+        """As :meth:`EigerFile.stored_chunks`, over all masters."""
+        for file, (first, last) in zip(self.files, pairwise(self._bounds), strict=True):
+            low, high = max(start, first), min(stop, last)
+            if low < high:
+                for chunks in file.stored_chunks(low - first, high - first):
+                    yield chunks.moved(first)
+
 
 _PASSING = (429, 502, 503, 504)
 """HTTP answers of a server that is overloaded, starting or behind a proxy without it."""
@@ -102,6 +114,9 @@ _PASSING = (429, 502, 503, 504)
 
 class NodeFrames:
     """A ``FrameSource`` over an array client; several events of frames (events, n, y, x) count as one series."""
+
+    reads_may_overlap = True
+    """``read`` may be called by several threads at once."""
 
     def __init__(self, image: Any, name: str) -> None:
         self._image = image
@@ -258,6 +273,17 @@ class PresentFrames:
         for low, high in zip(edges[::2], edges[1::2], strict=True):
             out[low:high] = self._source.read(start + int(low), start + int(high), (rows, columns))
         return out
+
+    @property
+    def reads_may_overlap(self) -> bool:
+        """Whether ``read`` may be called by several threads at once."""
+        return bool(getattr(self._source, "reads_may_overlap", False))
+
+    def stored_chunks(self, start: int, stop: int) -> Iterator[StoredChunks]:
+        """As :meth:`EigerFile.stored_chunks`, where the source tells them; frames that are absent may be among
+        them, their pixels are not to be believed."""
+        if isinstance(self._source, ChunkSource):
+            yield from self._source.stored_chunks(start, stop)
 
 
 def absent_on_server(reader: NodeFrames, images_per_file: Any, name: str) -> Presence:
