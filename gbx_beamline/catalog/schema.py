@@ -14,22 +14,28 @@ A failure does not stand in the way of a later success: where both exist, the re
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from gbx_beamline.catalog.codec import number, plain, record
 from gbx_beamline.errors import SchemaError
 from gbx_beamline.records import (
+    G4,
     SCHEMA_VERSION,
     DecayFit,
+    Exclusions,
     Geometry,
+    JumpCheck,
+    KineticsFit,
+    MotionCheck,
     NonEquilibrium,
     OneTime,
+    PixelGroups,
     Provenance,
     RoiSet,
+    Scaling,
     ScanFailure,
     ScanInfo,
     ScanResult,
@@ -43,6 +49,7 @@ FAILURE_SPEC = "XPCSFailure"
 SPEC_VERSION = f"{SCHEMA_VERSION}.0"
 
 _NE_ARRAYS = ("drift", "tti")
+_G4_ARRAYS = ("tau", "raw", "pairs", "tau_groups", "noise_free", "error")
 
 
 def identity(scan: ScanInfo, provenance: Provenance) -> str:
@@ -56,32 +63,10 @@ def pointer_key(outcome: ScanResult | ScanFailure) -> str:
     return key if isinstance(outcome, ScanResult) else f"{key}-failed"
 
 
-def plain(value: Any) -> Any:
-    """``value`` in JSON's types. NaN and infinities become None here, on purpose, not silently in the server."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return [plain(item) for item in value.tolist()]
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def number(value: Any) -> float:
-    """The float of a metadata entry, None read back as NaN."""
-    return math.nan if value is None else float(value)
-
-
 def result_arrays(result: ScanResult) -> dict[str, np.ndarray[Any, Any]]:
     """Arrays of a record, by key in the catalog."""
     tt, ot = result.two_time, result.one_time
-    return {
+    arrays: dict[str, np.ndarray[Any, Any]] = {
         "two_time": tt.g2,
         "diagonal": tt.diagonal,
         "frame_means": tt.frame_means,
@@ -95,6 +80,16 @@ def result_arrays(result: ScanResult) -> dict[str, np.ndarray[Any, Any]]:
         "mask": result.mask,
         "mean_image": result.mean_image,
     }
+    for index, one in enumerate(result.g4):
+        arrays |= {f"g4_{name}_{index}": getattr(one, name) for name in _G4_ARRAYS if getattr(one, name).size}
+    for reason, pixels in result.exclusions.pixels.items():
+        if pixels.size:
+            arrays[_excluded_key(reason)] = pixels
+    return arrays
+
+
+def _excluded_key(reason: str) -> str:
+    return f"excluded_pixels_{reason.replace(' ', '_')}"
 
 
 def result_metadata(result: ScanResult, *, attempt: str, created: float) -> dict[str, Any]:
@@ -110,10 +105,13 @@ def result_metadata(result: ScanResult, *, attempt: str, created: float) -> dict
             "mean_counts": plain(tt.mean_counts[i]),
             "static_baseline": plain(tt.static_baseline[i]),
             "saturated": int(tt.saturated[i]),
-            "nonequilibrium": {
-                key: value for key, value in plain(result.nonequilibrium[i]).items() if key not in _NE_ARRAYS
-            },
+            "kernel": tt.kernels[i] if tt.kernels else "",
+            "groups": plain(tt.groups[i]) if tt.groups else None,
+            "nonequilibrium": plain(result.nonequilibrium[i], without=_NE_ARRAYS),
             "fit": plain(result.fits[i]),
+            "g4": plain(result.g4[i], without=_G4_ARRAYS) if result.g4 else None,
+            "motion": plain(result.motion[i]) if result.motion else None,
+            "jumps": plain(result.jumps[i]) if result.jumps else None,
         }
         for i, name in enumerate(result.rois.names)
     ]
@@ -123,9 +121,16 @@ def result_metadata(result: ScanResult, *, attempt: str, created: float) -> dict
         "rois": rois,
         "frames": int(tt.g2.shape[-1]),
         "frame_time": tt.frame_time,
+        "frames_per_cell": tt.frames_per_cell,
+        "normalisation": tt.normalisation,
+        "notes": list(tt.notes),
         "one_time_convention": result.one_time.convention,
+        "kinetics": plain(result.kinetics),
+        "scaling": plain(result.scaling),
         "geometry": plain(result.geometry),
         "excluded": plain(result.excluded),
+        "exclusions": plain(result.exclusions, without=("pixels",))
+        | {"pixels": {reason: int(pixels.size) for reason, pixels in result.exclusions.pixels.items()}},
         "flags": list(result.flags),
         "units": {"q_par": "1/m", "q_z": "1/m", "frame_time": "s", "tau": "s", "rate": "1/s", "temperature": "K"},
     }
@@ -167,7 +172,7 @@ def check_schema(metadata: Mapping[str, Any], key: str) -> None:
 
 
 def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanResult:
-    """The record again, from what the catalog holds of it."""
+    """The record again, from what the catalog holds of it. Group maps are not stored."""
     rois = metadata["rois"]
     roi_set = RoiSet(
         labels=arrays["labels"],
@@ -178,24 +183,12 @@ def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanR
     )
     geometry = dict(metadata["geometry"])
     geometry["shape"] = tuple(geometry["shape"])
+    scaling = metadata["scaling"]
     return ScanResult(
         scan=scan_from(metadata),
         rois=roi_set,
         geometry=Geometry(**geometry),
-        two_time=TwoTime(
-            g2=arrays["two_time"],
-            diagonal=arrays["diagonal"],
-            frame_time=metadata["frame_time"],
-            pixels=np.array([roi["pixels"] for roi in rois], dtype=np.int64),
-            mean_counts=np.array([number(roi["mean_counts"]) for roi in rois]),
-            frame_means=arrays["frame_means"],
-            valid_frames=arrays["valid_frames"],
-            static_baseline=np.array([number(roi["static_baseline"]) for roi in rois]),
-            saturated=np.array([roi["saturated"] for roi in rois], dtype=np.int64),
-            q_par=roi_set.q_par,
-            q_z=roi_set.q_z,
-            names=roi_set.names,
-        ),
+        two_time=_two_time_from(metadata, arrays, roi_set),
         one_time=OneTime(
             tau=arrays["tau"],
             g2=arrays["one_time"],
@@ -203,15 +196,56 @@ def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanR
             convention=metadata["one_time_convention"],
         ),
         nonequilibrium=tuple(
-            _nonequilibrium_from(roi["nonequilibrium"], arrays["drift"][i], arrays["tti"][i])
+            record(NonEquilibrium, roi["nonequilibrium"], drift=arrays["drift"][i], tti=arrays["tti"][i])
             for i, roi in enumerate(rois)
         ),
-        fits=tuple(_fit_from(roi["fit"]) for roi in rois),
+        fits=tuple(record(DecayFit, roi["fit"]) for roi in rois),
+        kinetics=tuple(record(KineticsFit, fit) for fit in metadata["kinetics"]),
+        scaling=None if scaling is None else record(Scaling, scaling),
+        g4=tuple(_g4_from(roi["g4"], arrays, i) for i, roi in enumerate(rois) if roi["g4"] is not None),
         mean_image=arrays["mean_image"],
         mask=arrays["mask"],
         excluded=metadata["excluded"],
+        exclusions=_exclusions_from(metadata["exclusions"], arrays),
+        motion=tuple(record(MotionCheck, roi["motion"]) for roi in rois if roi["motion"] is not None),
+        jumps=tuple(record(JumpCheck, roi["jumps"]) for roi in rois if roi["jumps"] is not None),
         flags=tuple(metadata["flags"]),
         provenance=provenance_from(metadata),
+    )
+
+
+def _two_time_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any], roi_set: RoiSet) -> TwoTime:
+    rois = metadata["rois"]
+    return TwoTime(
+        g2=arrays["two_time"],
+        diagonal=arrays["diagonal"],
+        frame_time=metadata["frame_time"],
+        pixels=np.array([roi["pixels"] for roi in rois], dtype=np.int64),
+        mean_counts=np.array([number(roi["mean_counts"]) for roi in rois]),
+        frame_means=arrays["frame_means"],
+        valid_frames=arrays["valid_frames"],
+        static_baseline=np.array([number(roi["static_baseline"]) for roi in rois]),
+        saturated=np.array([roi["saturated"] for roi in rois], dtype=np.int64),
+        q_par=roi_set.q_par,
+        q_z=roi_set.q_z,
+        names=roi_set.names,
+        normalisation=metadata["normalisation"],
+        kernels=tuple(roi["kernel"] for roi in rois),
+        frames_per_cell=metadata["frames_per_cell"],
+        notes=tuple(metadata["notes"]),
+        groups=tuple(record(PixelGroups, roi["groups"]) for roi in rois if roi["groups"] is not None),
+    )
+
+
+def _g4_from(entry: Mapping[str, Any], arrays: Mapping[str, Any], roi: int) -> G4:
+    stored = {name: arrays.get(f"g4_{name}_{roi}", np.empty(0)) for name in _G4_ARRAYS}
+    return record(G4, entry, **stored)
+
+
+def _exclusions_from(entry: Mapping[str, Any], arrays: Mapping[str, Any]) -> Exclusions:
+    nothing = np.empty(0, dtype=np.int64)
+    return record(
+        Exclusions, entry, pixels={reason: arrays.get(_excluded_key(reason), nothing) for reason in entry["pixels"]}
     )
 
 
@@ -235,16 +269,3 @@ def scan_from(metadata: Mapping[str, Any]) -> ScanInfo:
 def provenance_from(metadata: Mapping[str, Any]) -> Provenance:
     """What made the record."""
     return Provenance(**metadata["provenance"])
-
-
-def _nonequilibrium_from(entry: Mapping[str, Any], drift: Any, tti: Any) -> NonEquilibrium:
-    numbers = ("s_noneq", "s_noneq_norm", "drift_rms_over_contrast", "contrast", "cell", "window")
-    return NonEquilibrium(**_with_numbers(entry, numbers), drift=drift, tti=tti)
-
-
-def _fit_from(entry: Mapping[str, Any]) -> DecayFit:
-    return DecayFit(**_with_numbers(entry, ("contrast", "rate", "exponent", "baseline")))
-
-
-def _with_numbers(entry: Mapping[str, Any], numbers: tuple[str, ...]) -> dict[str, Any]:
-    return {key: number(value) if key in numbers else value for key, value in entry.items()}

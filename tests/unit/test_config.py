@@ -84,8 +84,11 @@ def test_hash_follows_settings_and_content_not_paths(tmp_path: Path) -> None:
 
 def test_hash_follows_what_changes_numbers_only() -> None:
     base = AnalysisConfig()
+    busy = parse_config({"analysis": {"correlation": {"threads": 3}}}).analysis
+    assert busy.hash == base.hash
+    # Beyond the ceiling maps are averaged.
     roomy = parse_config({"analysis": {"correlation": {"max_memory_gib": 64.0}}}).analysis
-    assert roomy.hash == base.hash
+    assert roomy.hash != base.hash
     assert parse_config({"analysis": {"correlation": {"bad_frames": [1]}}}).analysis.hash != base.hash
     assert parse_config({"analysis": {"frame_time_s": 2.0}}).analysis.hash != base.hash
 

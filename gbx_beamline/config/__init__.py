@@ -1,0 +1,155 @@
+"""The configuration files configs/*.yaml as pydantic models. Unknown keys are refused.
+
+Here, and only at such edges, q is in 1/Angstrom, angles in degrees and wavelengths in Angstrom,
+because people write and read these files. The rest of the package is in SI.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from gbx_beamline.config._analysis import (
+    AnalysisConfig,
+    CareConfig,
+    CorrelationConfig,
+    GeometryConfig,
+    MaskConfig,
+    NonEquilibriumConfig,
+    QBox,
+    QRing,
+    RoiConfig,
+    Rule,
+)
+from gbx_beamline.config._base import LARGEST_Q, Strict
+from gbx_beamline.config._demo import DemoConfig, DemoDynamics
+from gbx_beamline.errors import ConfigError
+
+__all__ = [
+    "LARGEST_Q",
+    "AnalysisConfig",
+    "CareConfig",
+    "CatalogConfig",
+    "Config",
+    "CorrelationConfig",
+    "DemoConfig",
+    "DemoDynamics",
+    "GeometryConfig",
+    "MaskConfig",
+    "NonEquilibriumConfig",
+    "QBox",
+    "QRing",
+    "RoiConfig",
+    "Rule",
+    "SampleConfig",
+    "load_config",
+    "parse_config",
+]
+
+
+class SampleConfig(Strict):
+    """What differs for one sample. Absent parts are those of ``analysis``."""
+
+    geometry: GeometryConfig | None = None
+    rois: RoiConfig | None = None
+    mask: MaskConfig | None = None
+
+
+class CatalogConfig(Strict):
+    """Where raw runs and results live. The API key comes from the environment, never from here."""
+
+    uri: str | None = None
+    """Tiled server; None starts the embedded one on ``directory``."""
+    directory: Path = Path("gbx-data")
+    """Folder of the embedded catalog: database, arrays, detector files, reports."""
+    raw: str = "raw"
+    """Path of the raw runs in the catalog."""
+    processed: str = "processed"
+    """Path of the results in the catalog."""
+    api_key_env: str = "TILED_API_KEY"
+
+
+class Config(Strict):
+    """One configs/*.yaml."""
+
+    analysis: AnalysisConfig = AnalysisConfig()
+    samples: dict[str, SampleConfig] = Field(default_factory=dict)
+    catalog: CatalogConfig = CatalogConfig()
+    demo: DemoConfig = DemoConfig()
+
+    def for_sample(self, sample: str | None) -> AnalysisConfig:
+        """The analysis settings of one sample: q-ROIs and mask replaced whole, geometry value by value."""
+        override = self.samples.get(sample or "")
+        if override is None:
+            return self.analysis
+        update: dict[str, Any] = {k: v for k, v in override if v is not None}
+        if override.geometry is not None:
+            stated = override.geometry.model_dump(exclude_none=True)
+            update["geometry"] = self.analysis.geometry.model_copy(update=stated)
+        return self.analysis.model_copy(update=update)
+
+
+def load_config(path: Path | str) -> Config:
+    """Read and check a YAML file.
+
+    Paths inside it are taken relative to the file's folder, except ``catalog.directory``, which is relative
+    to the working folder because it is where data are written.
+
+    Raises:
+        ConfigError: no such file, no YAML, an unknown key or an impossible value; every mistake is named.
+    """
+    path = Path(path)
+    try:
+        content: Any = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(
+            f"configuration {path}: {error.strerror}",
+            needed="a readable YAML file",
+            action="check the path given with --config",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} is no YAML: {' '.join(str(error).replace('<unicode string>', path.name).split())}",
+            needed="valid YAML",
+            action="correct the line named",
+        ) from error
+    return parse_config(content, name=str(path), folder=path.parent)
+
+
+def parse_config(content: Any, *, name: str = "configuration", folder: Path = Path()) -> Config:
+    """Check an already read configuration; relative file names are resolved against ``folder``."""
+    try:
+        config = Config.model_validate({} if content is None else content)
+    except ValidationError as error:
+        mistakes = "; ".join(_say(item) for item in error.errors())
+        raise ConfigError(
+            f"{name}: {mistakes}", needed="the keys and values of configs/demo.yaml", action="correct the keys named"
+        ) from error
+    return _resolved(config, folder)
+
+
+def _say(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"]) or "top level"
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {place!r}"
+    return f"{place}: {item['msg'].removeprefix('Value error, ')} (found {item['input']!r})"
+
+
+def _resolved(config: Config, folder: Path) -> Config:
+    def rois(part: RoiConfig) -> RoiConfig:
+        return part if part.labels is None else part.model_copy(update={"labels": folder / part.labels})
+
+    def mask(part: MaskConfig) -> MaskConfig:
+        return part if part.file is None else part.model_copy(update={"file": folder / part.file})
+
+    analysis = config.analysis.model_copy(
+        update={"rois": rois(config.analysis.rois), "mask": mask(config.analysis.mask)}
+    )
+    samples = {
+        sample: part.model_copy(update={"rois": part.rois and rois(part.rois), "mask": part.mask and mask(part.mask)})
+        for sample, part in config.samples.items()
+    }
+    return config.model_copy(update={"analysis": analysis, "samples": samples})

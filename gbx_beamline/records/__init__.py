@@ -1,0 +1,62 @@
+"""Frozen results and the Protocols between parts: what flows through GBX, with shape, unit and dtype.
+
+Symbols used for shapes: N frames, (y, x) detector rows and columns, Q q-ROIs, K pixel groups, n binned time cells.
+Arrays inside a record are to be read, not written.
+"""
+
+from __future__ import annotations
+
+from gbx_beamline.records._arrays import Bools, Floats, Labels, Region
+from gbx_beamline.records._care import Exclusions, FrameVerdict, Jump, JumpCheck, MotionCheck, PixelVerdict, Segment
+from gbx_beamline.records._correlation import FineLags, OneTime, PixelGroups, TwoTime
+from gbx_beamline.records._detector import FrameSource, Geometry, RoiSet
+from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource, KineticsFit, MultiTau, Scaling
+from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
+from gbx_beamline.records._scan import (
+    ALGORITHM_VERSION,
+    SCHEMA_VERSION,
+    Provenance,
+    ResultSink,
+    ScanFailure,
+    ScanInfo,
+    ScanResult,
+)
+
+__all__ = [
+    "ALGORITHM_VERSION",
+    "G4",
+    "SCHEMA_VERSION",
+    "AgeSlices",
+    "AgeWindow",
+    "Bools",
+    "CorrectedS",
+    "DecayFit",
+    "ErrorSource",
+    "Exclusions",
+    "FineLags",
+    "Floats",
+    "FrameSource",
+    "FrameVerdict",
+    "Geometry",
+    "Jump",
+    "JumpCheck",
+    "KineticsFit",
+    "Labels",
+    "MotionCheck",
+    "MultiTau",
+    "NonEquilibrium",
+    "OneTime",
+    "PixelGroups",
+    "PixelVerdict",
+    "Provenance",
+    "Region",
+    "ResultSink",
+    "RoiSet",
+    "Scaling",
+    "ScanFailure",
+    "ScanInfo",
+    "ScanResult",
+    "Segment",
+    "Share",
+    "TwoTime",
+]
