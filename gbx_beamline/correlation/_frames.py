@@ -8,11 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from gbx_beamline.correlation._memory import READ_BYTES
 from gbx_beamline.errors import InputError, SeriesError
 from gbx_beamline.records import Bools, Region
-
-FRAME_BLOCK_BYTES = 64 * 2**20
-"""Frames held at once while ROI pixels are taken from them."""
 
 
 @runtime_checkable
@@ -22,6 +20,11 @@ class FrameBlocks(Protocol):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(N, y, x)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Stored type of a pixel."""
         ...
 
     @property
@@ -69,6 +72,11 @@ class ArrayFrames:
         return n, y, x
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a count."""
+        return self._counts.dtype
+
+    @property
     def mask(self) -> Bools:
         """(y, x) all True: an array knows of no bad pixel."""
         return np.ones(self.shape[1:], dtype=bool)
@@ -78,9 +86,7 @@ class ArrayFrames:
         """(N,) all True."""
         return np.ones(self.shape[0], dtype=bool)
 
-    def blocks(
-        self, region: Region | None = None, max_bytes: int = FRAME_BLOCK_BYTES
-    ) -> Iterator[tuple[int, NDArray[Any]]]:
+    def blocks(self, region: Region | None = None, max_bytes: int = READ_BYTES) -> Iterator[tuple[int, NDArray[Any]]]:
         """Consecutive frames as (index of the first, (n, y, x))."""
         rows, columns = region or (slice(None), slice(None))
         frames = self._counts[:, rows, columns]

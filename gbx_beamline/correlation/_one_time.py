@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gbx_beamline.correlation.diagonals import by_lag, row_blocks
+from gbx_beamline.correlation._kernels import add_lags
+from gbx_beamline.correlation._lag_sums import add_lag_0, plain_weights
 from gbx_beamline.errors import InputError
 from gbx_beamline.records import OneTime, TwoTime
 
@@ -38,53 +38,57 @@ def one_time(tt: TwoTime, convention: Literal["ratio_of_sums", "pychx"] = "ratio
         raise InputError(
             f"convention {convention!r}", needed='"ratio_of_sums" or "pychx"', action="choose one of the two"
         )
+    if tt.fine is not None:
+        values = tt.fine.ratio_of_sums if convention == "ratio_of_sums" else tt.fine.pychx
+        return OneTime(tau=tt.fine.tau, g2=values[:, 0], error=values[:, 1], convention=convention)
     rois, frames, _ = tt.g2.shape
     g2 = np.empty((rois, frames))
     error = np.empty((rois, frames))
     for roi in range(rois):
-        g2[roi], error[roi] = _weighted_mean(tt, roi, by_means=convention == "ratio_of_sums")
+        found = lag_means_between(tt, roi, 0, frames, by_means=convention == "ratio_of_sums")
+        g2[roi], error[roi] = np.where(found.pairs > 0, found.mean, np.nan), found.error
     return OneTime(tau=np.arange(frames) * tt.frame_time, g2=g2, error=error, convention=convention)
 
 
-def _weighted_mean(tt: TwoTime, roi: int, *, by_means: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N,) mean at each lag and its standard error: Cochran, Sampling Techniques, Eq. 6.13 (ratio estimator)."""
-    count = tt.g2.shape[-1]
-    pairs = np.zeros(count, dtype=np.int64)
-    total, mean, spread = np.zeros((3, count))
-    for values, weights in _by_lag_in_blocks(tt, roi, by_means):
-        lags = values.shape[1]
-        pairs[:lags] += (weights > 0).sum(axis=0)
-        total[:lags] += weights.sum(axis=0)
-        mean[:lags] += (weights * values).sum(axis=0)
-    np.divide(mean, total, out=mean, where=pairs > 0)
-    for values, weights in _by_lag_in_blocks(tt, roi, by_means):
-        lags = values.shape[1]
-        values -= mean[:lags]
-        values *= weights
-        values *= values
-        spread[:lags] += values.sum(axis=0)
-    small_sample = np.sqrt(pairs / np.maximum(pairs - 1, 1))
-    error = np.divide(small_sample * np.sqrt(spread), total, out=np.full(count, np.nan), where=pairs > 1)
-    return np.where(pairs > 0, mean, np.nan), error
+class LagMeans(NamedTuple):
+    """What the pairs of frames at each lag say; all (n,), n frames in the window."""
+
+    pairs: NDArray[np.int64]
+    """Pairs at each lag."""
+    weight: NDArray[np.float64]
+    """Their added weights."""
+    mean: NDArray[np.float64]
+    """Weighted mean; 0 without a pair."""
+    spread: NDArray[np.float64]
+    """Added squares of weight times deviation from the mean."""
+
+    @property
+    def error(self) -> NDArray[np.float64]:
+        """(n,) standard error of ``mean``, pairs taken as independent; NaN with fewer than two."""
+        small_sample = np.sqrt(self.pairs / np.maximum(self.pairs - 1, 1))
+        unknown = np.full(len(self.pairs), np.nan)
+        return np.divide(small_sample * np.sqrt(self.spread), self.weight, out=unknown, where=self.pairs > 1)
 
 
-def _by_lag_in_blocks(
-    tt: TwoTime, roi: int, by_means: bool
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Blocks of (t, lag): values, 0 where there is none, and their weights, 0 there too."""
-    count = tt.g2.shape[-1]
-    # Beyond the last frame there is none: its mean is NaN, like that of a bad one.
-    means = np.concatenate([tt.frame_means[roi], np.full(count, np.nan)])
-    later = np.lib.stride_tricks.sliding_window_view(means, count)
-    for start, stop in row_blocks(count, count):
-        values = by_lag(tt.g2[roi], start, stop)
-        values[:, 0] = tt.diagonal[roi, start:stop]
-        known = np.isfinite(values)
-        if by_means:
-            weights = means[start:stop, None] * later[start:stop, : count - start]
-            known &= np.isfinite(weights)
-            weights[~known] = 0.0
-        else:
-            weights = known.astype(np.float64)
-        values[~known] = 0.0
-        yield values, weights
+def lag_means_between(tt: TwoTime, roi: int, start: int, stop: int, *, by_means: bool) -> LagMeans:
+    """Weighted mean along the diagonals of the part of a map between two times.
+
+    The error is that of a ratio estimator: Cochran, Sampling Techniques, Eq. 6.13.
+
+    Args:
+        tt: two-time correlation.
+        roi: which.
+        start: first frame.
+        stop: frame to end before; both frames of a pair lie in between.
+        by_means: weigh pairs by the product of their frames' mean counts; False weighs all the same.
+    """
+    part = slice(start, stop)
+    means = tt.frame_means[roi, part].astype(np.float64)
+    weights = means if by_means else plain_weights(means)
+    sums = np.zeros((7, stop - start))
+    add_lags(tt.g2[roi, part, part], weights, 0, sums)
+    add_lag_0(tt.diagonal[roi, part], weights, sums)
+    pairs, weight, first, squares, cross, second, origin = sums
+    mean = np.divide(first, weight, out=np.zeros(pairs.size), where=pairs > 0)
+    spread = np.maximum(second - 2.0 * mean * cross + mean**2 * squares, 0.0)
+    return LagMeans(pairs.astype(np.int64), weight, np.where(pairs > 0, mean + origin, 0.0), spread)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +87,7 @@ def test_order_of_pixels_and_size_of_blocks_change_no_bit(monkeypatch: pytest.Mo
     counts, labels = photons(), two_rois()
     order = np.random.default_rng(2).permutation(labels.size)
     whole = two_time(counts, labels)
-    monkeypatch.setattr("gbx_beamline.correlation._two_time.block_pixels", lambda frames: 3)
+    monkeypatch.setattr("gbx_beamline.correlation._row_blocks.ROW_BLOCK", 3)
     blocked = two_time(counts.reshape(len(counts), -1)[:, order], labels.ravel()[order])
     assert np.array_equal(whole.g2, blocked.g2)
     assert np.array_equal(whole.diagonal, blocked.diagonal)
@@ -179,27 +178,14 @@ def test_frame_time_of_bare_counts() -> None:
         two_time(photons(), two_rois(), frame_time=0.0)
 
 
-def test_too_large_is_refused_with_the_number_needed_and_that_number_is_enough() -> None:
-    counts = np.ones((1200, 40, 40), dtype=np.uint8)
-    labels = np.arange(1600).reshape(40, 40) % 3
-    with pytest.raises(InputError, match=r"1200 frames of 1066 ROI pixels in 2 ROIs take \S+ GiB") as refusal:
-        two_time(counts, labels, max_bytes=2**24)
-    needed = float(refusal.value.found.split()[-2]) * 2**30
-    tracemalloc.start()
-    two_time(counts, labels, max_bytes=int(1.01 * needed))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert 0.7 * needed < peak < 1.01 * needed
-
-
-def test_series_is_streamed_in_blocks_within_the_ceiling() -> None:
+def test_series_is_streamed_and_only_its_part_that_holds_rois_is_asked_for() -> None:
     source = _Blocks(np.ones((160, 70, 80), dtype=np.uint32))
     labels = np.zeros((70, 80), dtype=np.int32)
     labels[3:5, 2:9], labels[60, 70:75] = 1, 2
-    two_time(source, labels, max_bytes=3_000_000)
+    two_time(source, labels)
     # 58 rows and 73 columns hold both ROIs: more of the frame is not asked for.
     assert source.regions == [(slice(3, 61), slice(2, 75))]
-    assert 0 < source.largest <= 3_000_000 / 8 < 160 * 58 * 73 * 4
+    assert 0 < source.largest <= 2**25
 
 
 @pytest.mark.parametrize(
@@ -334,7 +320,7 @@ class _Blocks:
 
     def __init__(self, frames: NDArray[Any], stop: int | None = None) -> None:
         self.frames, self.stop = frames, stop
-        self.shape = frames.shape
+        self.shape, self.dtype = frames.shape, frames.dtype
         self.mask = np.ones(frames.shape[1:], dtype=bool)
         self.present = np.ones(len(frames), dtype=bool)
         self.regions: list[Region | None] = []
