@@ -12,14 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline import __version__
+from gbx_beamline.care import care_for, find_jumps
 from gbx_beamline.config import AnalysisConfig, Config, MaskConfig
-from gbx_beamline.correlation import fit_decay, one_time, two_time
+from gbx_beamline.correlation import (
+    collect_rois,
+    correlate,
+    fit_decay,
+    fit_kinetics,
+    g4,
+    one_time,
+    scaling,
+)
 from gbx_beamline.errors import RoiError
 from gbx_beamline.frames import Series
 from gbx_beamline.frames.numpy_files import read_array
 from gbx_beamline.geometry import overlay, rois_from_config
 from gbx_beamline.non_equilibrium import nonequilibrium
-from gbx_beamline.records import Geometry, Provenance, RoiSet, ScanFailure, ScanInfo, ScanResult, TwoTime
+from gbx_beamline.records import (
+    Exclusions,
+    Geometry,
+    JumpCheck,
+    MotionCheck,
+    Provenance,
+    RoiSet,
+    ScanFailure,
+    ScanInfo,
+    ScanResult,
+    TwoTime,
+)
 
 _PREVIEW_FRAMES = 32
 _CELSIUS = 273.15
@@ -66,24 +86,61 @@ def analyze(
         )
     rois = rois_from_config(geometry, settings.rois, mask=series.mask, read_catalog_array=catalog_array)
     correlation = settings.correlation
-    tt = two_time(series, rois, bad_frames=correlation.bad_frames, max_bytes=int(correlation.max_memory_gib * 2**30))
-    g2 = one_time(tt, convention=correlation.one_time)
-    ne = nonequilibrium(tt, max_cells=settings.nonequilibrium.max_cells, min_pairs=settings.nonequilibrium.min_pairs)
-    fits = tuple(fit_decay(g2.tau, g2.g2[i], g2.error[i]) for i in range(len(rois)))
+    collected = collect_rois(
+        series,
+        rois,
+        bad_frames=correlation.bad_frames,
+        groups=correlation.groups,
+        max_cells=settings.nonequilibrium.max_cells,
+        threads=correlation.threads,
+        max_bytes=int(correlation.max_memory_gib * 2**30),
+    )
+    care = care_for(collected, settings.care)
+    tt = correlate(collected, normalisation=correlation.normalisation)
+    del collected  # the counts: no later step needs them
+    found = _measure(tt, settings, q_convention="q_par" if geometry.mode == "gisaxs" else "|q|")
     return ScanResult(
         scan=scan,
         rois=rois,
         geometry=geometry,
         two_time=tt,
-        one_time=g2,
-        nonequilibrium=tuple(ne),
-        fits=fits,
+        **found,
         mean_image=_mean_image(series),
         mask=series.mask,
-        excluded=_excluded(series, tt),
-        flags=_flags(series, rois.names, rois.flags) + _intensity_flags(tt),
+        excluded=_excluded(series, tt) | care.exclusions.counts,
+        exclusions=care.exclusions,
+        motion=care.motion,
+        flags=(
+            *_flags(series, rois.names, rois.flags),
+            *_intensity_flags(tt),
+            *care.exclusions.words(),
+            *_movement_flags(tt.names, care.motion, found["jumps"]),
+            *tt.notes,
+        ),
         provenance=provenance(settings, catalog_array, series),
     )
+
+
+def _measure(tt: TwoTime, settings: AnalysisConfig, *, q_convention: str) -> dict[str, Any]:
+    """What is read off the maps: fields of a ``ScanResult``."""
+    g2 = one_time(tt, convention=settings.correlation.one_time)
+    cells = settings.nonequilibrium
+    kinetics = fit_kinetics(tt, ages=settings.correlation.age_windows)
+    known = tt.q_par is not None and np.isfinite(tt.q_par).any()
+    jumps = [
+        find_jumps(map_, contrast, frame_time=tt.frame_time, baseline=baseline, settings=settings.care)
+        for map_, contrast, baseline in zip(tt.g2, tt.contrast.tolist(), tt.static_baseline.tolist(), strict=True)
+        if settings.care.applies("jumps")
+    ]
+    return {
+        "one_time": g2,
+        "nonequilibrium": tuple(nonequilibrium(tt, max_cells=cells.max_cells, min_pairs=cells.min_pairs)),
+        "fits": tuple(fit_decay(g2.tau, g2.g2[i], g2.error[i]) for i in range(len(tt.names))),
+        "kinetics": kinetics,
+        "scaling": scaling(kinetics, tt.q_par, q_convention=q_convention) if known and tt.q_par is not None else None,
+        "g4": g4(tt),
+        "jumps": tuple(jumps),
+    }
 
 
 def provenance(
@@ -214,6 +271,13 @@ def _intensity_flags(tt: TwoTime) -> tuple[str, ...]:
     return tuple(flags)
 
 
+def _movement_flags(names: Sequence[str], motion: Sequence[MotionCheck], jumps: Sequence[JumpCheck]) -> tuple[str, ...]:
+    """What moved, of sample, beam or detector."""
+    said = [f"q-ROI {name}: {check.status}" for name, check in zip(names, motion, strict=False) if check.moved]
+    said += [f"q-ROI {name}: {jump.words}" for name, one in zip(names, jumps, strict=False) for jump in one.jumps]
+    return tuple(said)
+
+
 def adopt(tt: TwoTime, notes: Sequence[str], scan: ScanInfo, settings: AnalysisConfig) -> ScanResult:
     """The record of two-time maps that were computed elsewhere: no frames, no ROIs on a detector, no counts.
 
@@ -223,8 +287,7 @@ def adopt(tt: TwoTime, notes: Sequence[str], scan: ScanInfo, settings: AnalysisC
         scan: What is known of the measurement.
         settings: Cell and shortest diagonal of S_noneq.
     """
-    g2 = one_time(tt, convention=settings.correlation.one_time)
-    ne = nonequilibrium(tt, max_cells=settings.nonequilibrium.max_cells, min_pairs=settings.nonequilibrium.min_pairs)
+    found = _measure(tt, settings, q_convention="unknown")
     unknown = np.full(len(tt.names), np.nan)
     nowhere = np.zeros((1, 1), dtype=np.int32)
     return ScanResult(
@@ -232,13 +295,13 @@ def adopt(tt: TwoTime, notes: Sequence[str], scan: ScanInfo, settings: AnalysisC
         rois=RoiSet(labels=nowhere, names=tt.names, q_par=unknown, q_z=unknown, flags=((),) * len(tt.names)),
         geometry=Geometry(shape=(1, 1)),
         two_time=tt,
-        one_time=g2,
-        nonequilibrium=tuple(ne),
-        fits=tuple(fit_decay(g2.tau, g2.g2[i], g2.error[i]) for i in range(len(tt.names))),
+        **found,
         mean_image=np.full((1, 1), np.nan, dtype=np.float32),
         mask=nowhere.astype(bool),
         excluded={"bad_frames": int((~tt.valid_frames).sum())},
-        flags=tuple(notes),
+        exclusions=Exclusions(),
+        motion=(),
+        flags=(*notes, *_movement_flags(tt.names, (), found["jumps"])),
         provenance=provenance(settings),
     )
 

@@ -20,7 +20,10 @@ _PICTURE_DPI = 60
 _LARGEST_PICTURE = 200_000
 """Bytes of PNG. The artifact lives in Prefect's database and comes with every listing of artifacts."""
 
-_COLUMNS = ("roi", "q_par_1/A", "frames", "s_noneq", "s_noneq_norm", "s_true", "drift/contrast", "tau_s", "status")
+_COLUMNS = (
+    *("roi", "q_par_1/A", "frames", "s_corrected", "s_low", "s_high", "s_noneq", "s_noneq_norm", "s_true"),
+    *("drift/contrast", "tau_s", "status"),
+)
 
 
 def artifact_key(uid: str) -> str:

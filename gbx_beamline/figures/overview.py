@@ -15,7 +15,7 @@ from gbx_beamline.figures import style, words
 from gbx_beamline.figures.panels import time_map
 from gbx_beamline.figures.reduction import cells, clean_map, correlation_limits, information, true_s_noneq
 from gbx_beamline.figures.style import Place
-from gbx_beamline.records import ScanResult
+from gbx_beamline.records import NonEquilibrium, ScanResult
 
 MOST_MAPS = 6
 _PAGE = 13.6
@@ -29,6 +29,7 @@ class _Point:
     label: str
     temperature: float
     measured: float
+    interval: tuple[float, float]
     amplitude: float
     truth: float | None
 
@@ -107,7 +108,10 @@ def _best_roi(scans: Sequence[ScanResult]) -> str:
 
 
 def _asides(results: Sequence[ScanResult], unplaced: Sequence[ScanResult], mapped: Sequence[ScanResult]) -> list[str]:
-    asides = ["S_noneq is the bare ratio of Eq. 3: photon and speckle noise count as non-stationary."]
+    asides = ["S_noneq is Eq. 3 freed of photon and speckle noise, with 95 % intervals."]
+    bare = [one.scan.run_uid[:8] for one in results if any(_bare(record) for record in one.nonequilibrium)]
+    if bare:
+        asides.append(f"Bare ratio, in which noise counts, where nothing better is known: {', '.join(bare)}.")
     if len(mapped) < len(results):
         asides.append(f"{len(mapped)} of {len(results)} scans drawn as maps.")
     if unplaced:
@@ -131,6 +135,24 @@ def _asides(results: Sequence[ScanResult], unplaced: Sequence[ScanResult], mappe
     return asides
 
 
+def _bare(record: NonEquilibrium) -> bool:
+    return record.status == "ok" and record.corrected is None
+
+
+def _measured(record: NonEquilibrium) -> tuple[float, float, float]:
+    """Value, low and high; NaN where there is none. A bare value has no interval."""
+    if record.interval is not None and record.s_noneq_corrected is not None:
+        return record.s_noneq_corrected, *record.interval
+    value = record.s_noneq if _bare(record) else np.nan
+    return value, value, value
+
+
+def _amplitude(record: NonEquilibrium) -> float:
+    if record.corrected is not None and record.corrected.drift_status == "ok":
+        return record.corrected.drift_rms_over_contrast
+    return record.drift_rms_over_contrast if _bare(record) else np.nan
+
+
 def _label(scan: ScanResult, index: int) -> str:
     """Name of a q-ROI with its in-plane q, where that is known; names made from q say it already."""
     q = float(scan.rois.q_par[index]) * 1e-10
@@ -150,8 +172,9 @@ def _points(scans: Sequence[ScanResult]) -> list[_Point]:
                     roi=words.roi_name(scan.rois, index),
                     label=_label(scan, index),
                     temperature=float(scan.scan.temperature or 0.0),
-                    measured=record.s_noneq if record.status == "ok" else np.nan,
-                    amplitude=record.drift_rms_over_contrast if record.status == "ok" else np.nan,
+                    measured=_measured(record)[0],
+                    interval=_measured(record)[1:],
+                    amplitude=_amplitude(record),
                     truth=None if truth is None else truth[index],
                 )
             )
@@ -185,19 +208,22 @@ def _map_of(scan: ScanResult, name: str) -> _Map | None:
     for index, record in enumerate(scan.nonequilibrium):
         if words.roi_name(scan.rois, index) == name:
             image, width = cells(clean_map(scan, index), 300)
-            value = f"S_noneq {words.number(record.s_noneq, 2)}" if record.status == "ok" else "no S_noneq"
+            measured = _measured(record)[0]
+            value = f"S_noneq {measured:.2f}" if np.isfinite(measured) else "no S_noneq"
             return _Map(image, len(image) * width * scan.two_time.frame_time, record.contrast, value)
     return None
 
 
 def _draw_measure(figure: Figure, place: Place, points: Sequence[_Point]) -> None:
     axes = style.page_axes(figure, place)
-    style.titled(axes, "S_noneq (Eq. 3)", "share of the variance of g2 that is not stationary, 0 to 1")
+    style.titled(axes, "S_noneq (Eq. 3, noise removed)", "share of the variance of g2 that is not stationary, 0 to 1")
     if not any(np.isfinite(point.measured) for point in points):
         style.sentence(axes, "No scan with both a temperature and an S_noneq.", characters=40)
         return
     for order, roi in enumerate(dict.fromkeys(point.roi for point in points)):
-        _series(axes, [point for point in points if point.roi == roi], order, "measured")
+        own = [point for point in points if point.roi == roi]
+        _intervals(axes, own, order)
+        _series(axes, own, order, "measured")
         known = [(point.temperature, point.truth) for point in points if point.roi == roi and point.truth is not None]
         if known:
             axes.plot(
@@ -209,8 +235,11 @@ def _draw_measure(figure: Figure, place: Place, points: Sequence[_Point]) -> Non
                 markeredgecolor=style.series_colour(order),
                 markeredgewidth=1.8,
             )
-    highest = max(max(point.measured, point.truth or 0.0) for point in points if np.isfinite(point.measured))
-    axes.set_ylim(-0.05 * max(highest, 0.2), min(1.15 * max(highest, 0.2), 1.03))
+    shown = [point for point in points if np.isfinite(point.measured)]
+    highest = max(max(point.interval[1], point.truth or 0.0) for point in shown)
+    lowest = min(0.0, *(point.interval[0] for point in shown))
+    top = min(1.15 * max(highest, 0.2), 1.5)
+    axes.set_ylim(max(lowest, -0.5) - 0.05 * top, top)
     _finish(axes, "S_noneq")
     if any(point.truth is not None for point in points):
         axes.plot(
@@ -255,6 +284,15 @@ def _series(axes: Axes, points: Sequence[_Point], order: int, what: str) -> None
         color=colour,
         label=points[0].label,
     )
+
+
+def _intervals(axes: Axes, points: Sequence[_Point], order: int) -> None:
+    known = [point for point in points if np.isfinite(point.measured)]
+    if not known:
+        return
+    low, high = np.array([point.interval for point in known]).T
+    where = [point.temperature for point in known]
+    axes.vlines(where, low, high, color=style.series_colour(order), linewidth=1.4, alpha=0.8)
 
 
 def _finish(axes: Axes, ordinate: str) -> None:

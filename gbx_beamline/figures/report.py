@@ -160,10 +160,13 @@ def _roi_lines(result: ScanResult, index: int, characters: int) -> list[tuple[st
         facts.append(f"contrast {words.number(record.contrast)}")
     if record.status == "ok":
         span = f"{record.frames_per_cell} frame{'s' if record.frames_per_cell > 1 else ''}"
-        facts.append(f"S_noneq on cells of {words.duration(record.cell)} ({span})")
+        facts.append(f"bare S_noneq on cells of {words.duration(record.cell)} ({span})")
+    if record.corrected is not None:
+        facts.append(f"{record.corrected.groups} pixel groups")
     truth = true_s_noneq(result)
     if truth is not None:
         facts.append(f"true S_noneq of the simulation {words.number(truth[index])}")
+    facts += words.kinetics(result, index)
     empty = np.isnan(two_time.g2[index]).all(axis=1) & two_time.valid_frames
     if empty.any():
         facts.append(f"{int(empty.sum())} frames without a photon here")
@@ -193,10 +196,7 @@ def _draw_roi(figure: Figure, result: ScanResult, block: _Block, top: float, lay
         key.set(xticks=[], yticks=[], facecolor=style.series_colour(index))
         left += 0.27
     heading = {"fontsize": style.TITLE + 1, "fontweight": "bold"}
-    if record.status == "ok":
-        value = f"S_noneq = {words.number(record.s_noneq)} (Eq. 3),  root {words.number(record.s_noneq_norm)}"
-    else:
-        value = "no S_noneq"
+    value = words.non_equilibrium(record)
     style.page_text(figure, layout.width - 0.35, top, value, ha="right", **heading)
     momentum = words.momentum(result.rois, index, result.geometry.mode)
     room = min(int((layout.width - 1.2) / 0.14) - len(value) - len(momentum), 40)

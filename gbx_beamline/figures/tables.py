@@ -26,8 +26,8 @@ Row = dict[str, Any]
 
 COLUMNS = (
     *("run_uid", "sample", "temperature_K"),
-    *("roi", "q_par_1/A", "q_z_1/A", "frames", "s_noneq", "s_noneq_norm", "s_true", "drift/contrast", "tau_s"),
-    *("status", "record"),
+    *("roi", "q_par_1/A", "q_z_1/A", "frames", "s_corrected", "s_low", "s_high", "s_noneq", "s_noneq_norm", "s_true"),
+    *("drift/contrast", "drift_bare/contrast", "tau_s", "status", "record"),
 )
 """Keys of a row, in order."""
 
@@ -58,6 +58,10 @@ def _result(record: RecordSummary) -> list[Row]:
     for i, roi in enumerate(meta["rois"]):
         ne, rate = roi["nonequilibrium"], roi["fit"]["rate"]
         status = "ok" if ne["status"] == "ok" else ne["status"]
+        corrected = ne["corrected"] or {}
+        known = corrected.get("status") == "ok"
+        if status == "ok" and ne["corrected_status"] != "ok":
+            status = f"no corrected S: {ne['corrected_status']}"
         found.append(
             _common(record)
             | {
@@ -65,10 +69,14 @@ def _result(record: RecordSummary) -> list[Row]:
                 "q_par_1/A": _scaled(roi["q_par"]),
                 "q_z_1/A": _scaled(roi["q_z"]),
                 "frames": meta["frames"],
+                "s_corrected": corrected["value"] if known else None,
+                "s_low": corrected["low"] if known else None,
+                "s_high": corrected["high"] if known else None,
                 "s_noneq": ne["s_noneq"],
                 "s_noneq_norm": ne["s_noneq_norm"],
                 "s_true": truth[i] if i < len(truth) else None,
-                "drift/contrast": ne["drift_rms_over_contrast"],
+                "drift/contrast": corrected.get("drift_rms_over_contrast"),
+                "drift_bare/contrast": ne["drift_rms_over_contrast"],
                 "tau_s": 1.0 / rate if rate else None,
                 "status": "; ".join([status, *meta["flags"]]),
                 "record": record.key,
@@ -114,7 +122,7 @@ def as_table(records: Sequence[RecordSummary], *, title: str = "") -> Group:
 
 def _table(records: Sequence[RecordSummary]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for name in ("uid", "T/K", "q 1/Å", "frames", "S_noneq", "true S", "drift/β", "τ/s", "status"):
+    for name in ("uid", "T/K", "q 1/Å", "frames", "S_noneq (95 %)", "true S", "drift/β", "τ/s", "status"):
         table.add_column(name, justify="left" if name in ("uid", "status") else "right", no_wrap=True)
     for record in records:
         content = rows([record])
@@ -125,15 +133,22 @@ def _table(records: Sequence[RecordSummary]) -> Table:
                 _show(row["temperature_K"], ".1f") if first else "",
                 Text(_show(row["q_par_1/A"], ".4f") if row["q_par_1/A"] is not None else row["roi"] or "–"),
                 _show(row["frames"], "d"),
-                _show(row["s_noneq"], ".3f"),
+                _share(row),
                 _show(row["s_true"], ".3f"),
                 _show(row["drift/contrast"], ".3f"),
                 _show(row["tau_s"], ".3g"),
-                "failed" if record.failed else "ok" if row["s_noneq"] is not None else "no S",
+                "failed" if record.failed else "ok" if row["s_corrected"] is not None else "no S",
                 # A line between records of one q-ROI would only double the length of a list.
                 end_section=i == len(content) - 1 > 0,
             )
     return table
+
+
+def _share(row: Row) -> str:
+    """S_noneq with its interval, or what there is instead."""
+    if row["s_corrected"] is not None:
+        return f"{row['s_corrected']:.3f} {row['s_low']:.2f}..{row['s_high']:.2f}"
+    return "–" if row["s_noneq"] is None else f"bare {row['s_noneq']:.3f}"
 
 
 def _notes(records: Sequence[RecordSummary]) -> list[Text]:
@@ -144,8 +159,10 @@ def _notes(records: Sequence[RecordSummary]) -> list[Text]:
         texts = [f"failed: {meta['reason']}"] if record.failed else list(meta["flags"])
         texts.append(f"sample {meta['sample'] or 'unnamed'}")
         if not record.failed:
-            states = {roi["nonequilibrium"]["status"] for roi in meta["rois"]} - {"ok"}
-            texts += [f"no S_noneq: {state}" for state in sorted(states)]
+            measures = [roi["nonequilibrium"] for roi in meta["rois"]]
+            texts += [f"no S_noneq: {state}" for state in sorted({one["status"] for one in measures} - {"ok"})]
+            reasons = {one["corrected_status"] for one in measures if one["status"] == "ok"} - {"ok"}
+            texts += [f"no corrected S_noneq: {reason}" for reason in sorted(reasons)]
         for text in texts:
             said.setdefault(text, []).append(record.run_uid[:8])
     everywhere = len({record.run_uid for record in records})
@@ -157,8 +174,9 @@ def _notes(records: Sequence[RecordSummary]) -> list[Text]:
 
 
 _CAPTION = (
-    "S_noneq: share of g2's variance that breaks time-translation invariance (Eq. 3, bare: noise counts); "
-    "true S: of the simulated run without noise; drift/β: rms drift over contrast; τ: 1 / rate of the fitted decay."
+    "S_noneq: share of g2's variance that breaks time-translation invariance (Eq. 3), freed of noise, and its 95 % "
+    "interval; bare: noise counts as well; true S: of the simulated run without noise; drift/β: rms drift without "
+    "noise over contrast; τ: 1 / rate of the fitted decay."
 )
 
 

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gbx_beamline.records import DecayFit, RoiSet, ScanInfo, ScanResult
+from gbx_beamline.records import DecayFit, NonEquilibrium, RoiSet, ScanInfo, ScanResult
 
 CELSIUS_ZERO = 273.15
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -70,6 +70,32 @@ def relaxation_time(fit: DecayFit) -> str:
     rate_error = fit.errors.get("rate")
     error = None if rate_error is None else tau * rate_error / fit.rate
     return with_error(tau / unit, None if error is None else error / unit, name)
+
+
+def non_equilibrium(record: NonEquilibrium, digits: int = 3) -> str:
+    """S_noneq of one q-ROI: the corrected one with its interval, and the bare one by name."""
+    if record.status != "ok":
+        return "no S_noneq"
+    bare = f"bare S_noneq {number(record.s_noneq, digits)}, root {number(record.s_noneq_norm, digits)}"
+    if record.interval is None:
+        return f"{bare} (noise counts)"
+    low, high = record.interval
+    return f"S_noneq = {record.s_noneq_corrected:.3f} ({low:.3f} to {high:.3f});  {bare}"
+
+
+def kinetics(result: ScanResult, index: int) -> list[str]:
+    """What the stretched exponential over the whole series says of one q-ROI, and the scan's scaling with q."""
+    said: list[str] = []
+    for fit in result.kinetics:
+        if fit.roi == index and fit.whole and fit.status == "ok":
+            unit, name = time_unit(fit.relaxation_time)
+            error = fit.errors.get("relaxation_time")
+            value = f"{number(fit.relaxation_time / unit)}" + (f" ± {number(error / unit, 2)}" if error else "")
+            said.append(f"stretched fit: τ {value} {name}, exponent {number(fit.exponent, 2)}")
+    scaling = result.scaling
+    if scaling is not None and math.isfinite(scaling.exponent):
+        said.append(f"τ ∝ q^-{number(scaling.exponent, 2)}, diffusive: {scaling.diffusive}")
+    return said
 
 
 def temperature(scan: ScanInfo) -> str:

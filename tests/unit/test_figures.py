@@ -25,7 +25,9 @@ from gbx_beamline.figures import save, scan_report, temperature_overview
 from gbx_beamline.figures.reduction import age_slices, cells, correlation_limits, drift_limit, information, log_spaced
 from gbx_beamline.figures.words import number, power_of_ten, relaxation_time, with_error
 from gbx_beamline.records import (
+    CorrectedS,
     DecayFit,
+    Exclusions,
     Geometry,
     NonEquilibrium,
     OneTime,
@@ -33,6 +35,7 @@ from gbx_beamline.records import (
     RoiSet,
     ScanInfo,
     ScanResult,
+    Share,
     TwoTime,
 )
 
@@ -150,6 +153,12 @@ def make_scan(
         one_time=OneTime(tau=tau, g2=g2, error=error, convention="ratio_of_sums"),
         nonequilibrium=tuple(measured(one, frame_time, per_cell) for one in maps),
         fits=tuple(decay(tau, one) for one in g2),
+        kinetics=(),
+        scaling=None,
+        g4=(),
+        exclusions=Exclusions(),
+        motion=(),
+        jumps=(),
         mean_image=np.exp(-rows / detector).astype(np.float32) * 5,
         mask=np.ones(labels.shape, bool),
         excluded={},
@@ -278,7 +287,7 @@ def test_headline_carries_what_a_value_needs_to_be_believed() -> None:
         "2,400 pixels",
         "1.97 counts per pixel and frame",
         "q∥ = 0.0200 1/Å, q_z = 0.0275 1/Å",
-        f"S_noneq = {record.s_noneq:.4f} (Eq. 3), root {record.s_noneq_norm:.3f}",
+        f"bare S_noneq {record.s_noneq:.4f}, root {record.s_noneq_norm:.3f} (noise counts)",
         f"rms / contrast = {number(record.drift_rms_over_contrast, 2)}",
         "cells of 8 s (2 frames)",
         "simulated run",
@@ -290,6 +299,54 @@ def test_headline_carries_what_a_value_needs_to_be_believed() -> None:
     ):
         assert fact in written
     assert "1a2b3c4d-" not in written
+
+
+def corrected(record: NonEquilibrium, value: float, low: float, high: float) -> NonEquilibrium:
+    """The record with a noise-corrected measure beside the bare one."""
+    part = Share(value=value, low=low, high=high)
+    measure = CorrectedS(
+        value=value,
+        low=low,
+        high=high,
+        status="ok",
+        ageing=part,
+        intermittent=Share(value=0.0, low=-0.1, high=0.1),
+        drift_rms_over_contrast=0.0321,
+        drift_rms_over_contrast_high=0.05,
+        drift_status="ok",
+        by_age=(),
+        cell=record.cell,
+        window=record.window,
+        frames_per_cell=record.frames_per_cell,
+        min_pairs=1,
+        groups=8,
+        speckle_size=2.0,
+        pixels=2400,
+        mean_counts=1.97,
+    )
+    return replace(record, corrected=measure, corrected_status="ok")
+
+
+def test_the_corrected_measure_leads_with_its_interval_and_the_bare_one_is_named() -> None:
+    scan = make_scan(age=60.0, per_cell=2)
+    record = corrected(scan.nonequilibrium[0], 0.0812, 0.0555, 0.1123)
+    written = text_of(scan_report(replace(scan, nonequilibrium=(record,))))
+    assert "S_noneq = 0.081 (0.056 to 0.112)" in written
+    assert f"bare S_noneq {number(record.s_noneq)}" in written
+    assert "8 pixel groups" in written
+
+
+def test_overview_draws_corrected_measures_with_their_intervals() -> None:
+    runs = [
+        replace(run, nonequilibrium=tuple(corrected(record, 0.2, 0.1, 0.35) for record in run.nonequilibrium))
+        for run in series()
+    ]
+    figure = temperature_overview(runs)
+    axes = panels(figure, "S_noneq (Eq. 3, noise removed)")[0]
+    spans = [segment[:, 1].tolist() for lines in axes.collections for segment in lines.get_segments()]
+    assert spans == [[0.1, 0.35]] * 6
+    assert not any("Bare ratio" in text for text in [text_of(figure)])
+    draw(figure)
 
 
 def test_one_time_points_are_measured_lags_and_the_line_is_the_stored_fit() -> None:
@@ -500,7 +557,7 @@ def test_overview_orders_by_temperature_and_shows_the_truth_as_open_markers() ->
     figure = temperature_overview(runs)
     titles = [axes.texts[0].get_text() for axes in figure.axes if axes.images and axes.texts]
     assert titles == ["299 K", "421 K", "471 K"]
-    axes = panels(figure, "S_noneq (Eq. 3)")[0]
+    axes = panels(figure, "S_noneq (Eq. 3, noise removed)")[0]
     filled = {tuple(np.round(y_of(one), 9)) for one in axes.lines if one.get_marker() == "o"}
     hollow = [one for one in axes.lines if one.get_markerfacecolor() == "none" and x_of(one).size]
     assert tuple(round(runs[order].nonequilibrium[0].s_noneq, 9) for order in (1, 2, 0)) in filled

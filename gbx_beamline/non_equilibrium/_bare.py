@@ -1,4 +1,4 @@
-"""How far a two-time map breaks time-translation invariance: baseline, drift and S_noneq (Eq. 1-3).
+"""Baseline, drift and S_noneq (Eq. 1-3) of one two-time map, as printed.
 
 Equation numbers are those of "Probing Non-Equilibrium Grain Boundary Dynamics with XPCS and
 Domain-Adaptive Machine Learning".
@@ -6,76 +6,14 @@ Domain-Adaptive Machine Learning".
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.correlation.diagonals import by_lag, lag_means, row_blocks
-from gbx_beamline.errors import InputError, MapError
-from gbx_beamline.records import NonEquilibrium, TwoTime
-
-
-@overload
-def nonequilibrium(tt_or_map: TwoTime, *, max_cells: int = 256, min_pairs: int = 1) -> list[NonEquilibrium]: ...
-
-
-@overload
-def nonequilibrium(
-    tt_or_map: NDArray[Any], *, max_cells: int = 256, min_pairs: int = 1, frame_time: float = 1.0
-) -> NonEquilibrium: ...
-
-
-def nonequilibrium(
-    tt_or_map: TwoTime | NDArray[Any], *, max_cells: int = 256, min_pairs: int = 1, frame_time: float = 1.0
-) -> list[NonEquilibrium] | NonEquilibrium:
-    """S_noneq and the drift behind it.
-
-    The map is first averaged over square cells of the smallest integer number of frames that leaves at most
-    ``max_cells`` of them; frames left over at the end are dropped, ``window`` says how much took part. A cell is
-    the mean of its valid off-diagonal entries, and cells on the diagonal are left out of everything. Then
-
-    - baseline (Eq. 1): ``tti(tau)``, the mean of g2 along each diagonal;
-    - drift (Eq. 2): ``g2(t1, t2) - tti(t2 - t1)``;
-    - ``s_noneq = <drift^2> / <(g2 - <g2>)^2>`` (Eq. 3), a share of variance in 0..1, and ``s_noneq_norm``, its root.
-
-    As printed it counts photon and speckle-sampling noise as drift: values of ROIs with different numbers of
-    pixels or counts do not compare. It has no amplitude either: ``drift_rms_over_contrast`` is the one to look
-    at beside it.
-
-    Args:
-        tt_or_map: a TwoTime (its own frame time and contrast are used), or a symmetric map (N, N) with baseline 1,
-            whose contrast is then the mean of its first off-diagonal minus 1; where that is not positive,
-            ``drift_rms_over_contrast`` is NaN.
-        max_cells: most time cells.
-        min_pairs: diagonals with fewer valid cells than this are left out. The ends of a map hold one cell, which
-            is its own baseline and forces the drift there to 0; 1 keeps them, as printed.
-        frame_time: s between the rows of a bare map.
-
-    Returns:
-        One record per ROI of a TwoTime; one record for a bare map. Where there is no number, ``status`` says why
-        and the numbers are NaN.
-
-    Raises:
-        MapError: not a square, real, symmetric map, or infinite values.
-        InputError: ``max_cells`` below 3, ``min_pairs`` below 1 or an impossible frame time.
-    """
-    if max_cells < 3 or min_pairs < 1 or not (np.isfinite(frame_time) and frame_time > 0):
-        raise InputError(
-            f"max_cells = {max_cells}, min_pairs = {min_pairs}, frame_time = {frame_time}",
-            needed="at least 3 cells, at least 1 pair and a positive frame time",
-            action="correct the setting",
-        )
-    if isinstance(tt_or_map, TwoTime):
-        return [
-            _measure(g2, float(contrast), tt_or_map.frame_time, max_cells, min_pairs)
-            for g2, contrast in zip(tt_or_map.g2, tt_or_map.contrast, strict=True)
-        ]
-    g2 = _checked(np.asarray(tt_or_map))
-    first = np.diagonal(g2, offset=1)
-    first = first[np.isfinite(first)].astype(np.float64)
-    contrast = float(first.mean()) - 1.0 if first.size else np.nan
-    return _measure(g2, contrast, frame_time, max_cells, min_pairs)
+from gbx_beamline.errors import MapError
+from gbx_beamline.records import NonEquilibrium
 
 
 def cell_means(g2: NDArray[Any], frames_per_cell: int) -> NDArray[np.float64]:
@@ -105,7 +43,12 @@ def cell_means(g2: NDArray[Any], frames_per_cell: int) -> NDArray[np.float64]:
     return means
 
 
-def _checked(g2: NDArray[Any]) -> NDArray[Any]:
+def checked_map(g2: NDArray[Any]) -> NDArray[Any]:
+    """The map itself.
+
+    Raises:
+        MapError: not square, not real, infinite values or not symmetric.
+    """
     if g2.ndim != 2 or g2.shape[0] != g2.shape[1] or g2.size == 0:
         raise MapError(
             f"an array of shape {g2.shape}", needed="a square map (N, N)", action="give one two-time map at a time"
@@ -129,7 +72,16 @@ def _checked(g2: NDArray[Any]) -> NDArray[Any]:
     return g2
 
 
-def _measure(g2: NDArray[Any], contrast: float, frame_time: float, max_cells: int, min_pairs: int) -> NonEquilibrium:
+def measure_map(g2: NDArray[Any], contrast: float, frame_time: float, max_cells: int, min_pairs: int) -> NonEquilibrium:
+    """Eq. 1-3 of one map, without the corrected share.
+
+    Args:
+        g2: (N, N) symmetric, NaN where frames are bad.
+        contrast: by how much g2 rises above its baseline; NaN or not positive leaves the amplitude NaN.
+        frame_time: s between rows.
+        max_cells: most time cells.
+        min_pairs: shortest diagonal that takes part, cells.
+    """
     frames_per_cell = len(g2) // (max_cells + 1) + 1
     binned = cell_means(g2, frames_per_cell)
     cells = len(binned)

@@ -1,0 +1,104 @@
+"""``make bench``: ours beside the peers, decoding, the whole chain, live appending and memory."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks import chain, correlate, decoding, gemm, live
+from benchmarks.machine import describe
+from benchmarks.peers import Peers, PeersUnavailableError
+from benchmarks.rounds import Measured, tell
+from benchmarks.table import Table
+
+TOPICS = ("two_time", "gemm", "decode", "live", "chain")
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> None:
+    """Measure the topics asked for, print the tables and write them down."""
+    options = arguments()
+    began = time.monotonic()
+    tables: list[Table] = []
+    peers_said: list[str] = []
+    with ExitStack() as stack:
+        peers = stack.enter_context(peers_or_none(options.peers, peers_said)) if "two_time" in options.topics else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
+        for table in measure(options, folder, peers):
+            tell("")
+            print(table.text(), end="\n\n", flush=True)
+            tables.append(table)
+        machine = describe(peers)
+    minutes = (time.monotonic() - began) / 60.0
+    print("\n".join((*machine, *peers_said, f"{minutes:.0f} minutes")))
+    if options.write:
+        options.write.write_text(page(tables, [*machine, *peers_said], options, minutes))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few minutes: fewer sizes, fewer rounds")
+    parser.add_argument("--full", action="store_true", help="the whole chain on 2,500 frames instead of 300")
+    parser.add_argument("--frames", type=int, help="frames of the whole chain's series")
+    parser.add_argument("--topics", nargs="+", choices=TOPICS, default=list(TOPICS))
+    parser.add_argument("--peers", type=Path, default=Path(".venv-peers/bin/python"), help="the peers' interpreter")
+    parser.add_argument("--folder", type=Path, help="for temporary data, up to 4 GB with --full")
+    parser.add_argument("--write", type=Path, nargs="?", const=RESULTS, help="write the tables (RESULTS.md)")
+    options = parser.parse_args()
+    options.frames = options.frames or (2_500 if options.full else 60 if options.quick else 300)
+    return options
+
+
+@contextmanager
+def peers_or_none(python: Path, said: list[str]) -> Iterator[Peers | None]:
+    """The peers' process; None and a word about it where it cannot be had."""
+    try:
+        peers = Peers(python)
+    except PeersUnavailableError as absent:
+        said.append(f"no peers: {absent}")
+        yield None
+        return
+    said.extend(f"{name} does not run: {reason}" for name, reason in peers.failed.items())
+    with peers:
+        yield peers
+
+
+def measure(options: argparse.Namespace, folder: Path, peers: Peers | None) -> Iterator[Table]:
+    """The tables of all topics, as they are ready."""
+    ours: dict[tuple[int, float], Measured] = {}
+    if "two_time" in options.topics:
+        outcomes = correlate.run(folder, peers, quick=options.quick)
+        ours = {(outcome.case.pixels, outcome.case.mean): outcome.measured[correlate.OURS] for outcome in outcomes}
+        yield from correlate.tables(outcomes)
+    if "gemm" in options.topics:
+        yield gemm.run(ours, quick=options.quick)
+    if "decode" in options.topics:
+        yield decoding.run(quick=options.quick)
+    if "live" in options.topics:
+        yield live.run(folder, quick=options.quick)
+    if "chain" in options.topics:
+        yield from chain.run(folder, options.frames, quick=options.quick)
+
+
+def page(tables: list[Table], machine: list[str], options: argparse.Namespace, minutes: float) -> str:
+    """RESULTS.md."""
+    how = " --quick" if options.quick else " --full" if options.full else ""
+    head = [
+        "# Benchmarks",
+        "",
+        f"Written by `python -m benchmarks{how} --write` on {time.strftime('%Y-%m-%d')} in {minutes:.0f} minutes.",
+        "Absolute times belong to this machine at that hour; only ratios within one run say anything.",
+        "",
+        *(f"- {line}" for line in machine),
+        "",
+    ]
+    return "\n".join([*head, "\n\n".join(table.markdown() for table in tables), ""])
+
+
+if __name__ == "__main__":
+    main()
