@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTHON312 ?= $(shell for candidate in python3.12 "$$(pyenv prefix 3.12 2>/dev/null)/bin/python"; do \
 	"$$candidate" -c '' 2>/dev/null && { echo "$$candidate"; break; }; done)
 PYTEST_ARGS ?=
+BENCH_ARGS ?= --write
 
 .PHONY: setup demo test test-312 check bench clean
 
@@ -42,8 +43,16 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-bench: setup
-	$(BIN)/python benchmarks/chain.py
+# Peers live in an environment of their own: they pin other versions, and boost-corr asks for a newer Python than it needs.
+bench: setup .venv-peers/.installed
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+.venv-peers/.installed: benchmarks/peers-requirements.txt benchmarks/peers.txt
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement benchmarks/peers-requirements.txt
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
+		--requirement benchmarks/peers.txt
+	touch $@
 
 clean:
-	rm -rf $(VENV) .venv312
+	rm -rf $(VENV) .venv312 .venv-peers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.counts import SHAPES, write_counts
 from benchmarks.rounds import Way, busy_note, clocked, interleave
 from benchmarks.table import Table
+from gbx_beamline.correlation import LiveTwoTime
 
 PIXELS = 50_000
 MEAN = 0.1
@@ -28,8 +28,6 @@ def run(folder: Path, *, quick: bool) -> Table:
         quick: 500 frames instead of 2,500.
     """
     frames = 500 if quick else 2_500
-    if accumulator() is None:
-        return Table(title=TITLE, columns=("what",), rows=(("this release has no live accumulator",),))
     file = write_counts(folder, frames, PIXELS, [MEAN])[MEAN]
     counts = np.load(file)
     file.unlink()
@@ -50,20 +48,11 @@ def run(folder: Path, *, quick: bool) -> Table:
     )
 
 
-def accumulator() -> Any | None:
-    """The live accumulator's class, where this release has one."""
-    return getattr(importlib.import_module("gbx_beamline.correlation"), "LiveTwoTime", None)
-
-
 def append_all(counts: NDArray[Any], batch: int) -> object:
-    """Append (N, P) counts in batches.
-
-    LIVE API: the one place that knows it. Constructor and ``append`` are to be set to what the accumulator takes.
-    """
-    live = accumulator()
-    assert live is not None
-    labels = np.ones(SHAPES[PIXELS], dtype=np.int32)
-    running = live(labels, frames=len(counts), frame_time=1.0)
+    """Append (N, y, x) counts in batches."""
+    shape = SHAPES[PIXELS]
+    counts = counts.reshape(len(counts), *shape)
+    running = LiveTwoTime(np.ones(shape, dtype=np.int32), frames=len(counts), shape=shape, dtype=counts.dtype)
     for start in range(0, len(counts), batch):
         running.append(counts[start : start + batch])
     return running

@@ -209,7 +209,7 @@ def _map_of(scan: ScanResult, name: str) -> _Map | None:
         if words.roi_name(scan.rois, index) == name:
             image, width = cells(clean_map(scan, index), 300)
             measured = _measured(record)[0]
-            value = f"S_noneq {measured:.2f}" if np.isfinite(measured) else "no S_noneq"
+            value = f"S_noneq {round(measured, 2) + 0.0:.2f}" if np.isfinite(measured) else "no S_noneq"
             return _Map(image, len(image) * width * scan.two_time.frame_time, record.contrast, value)
     return None
 

@@ -23,8 +23,8 @@ from gbx_beamline.records import ScanResult
 MOST_ROWS = 4
 _PANELS = (two_time_panel, drift_panel, one_time_panel, slices_panel)
 _BARE = (
-    "S_noneq is the bare ratio of Eq. 3: photon and speckle noise count as non-stationary. "
-    "Compare it only between q-ROIs of equal pixels, counts, cell and window."
+    "S_noneq: Eq. 3 freed of noise, with its 95 % interval. Bare: photon and speckle noise count as non-stationary, "
+    "so compare it only between q-ROIs of equal pixels, counts, cell and window."
 )
 
 

@@ -122,7 +122,7 @@ def as_table(records: Sequence[RecordSummary], *, title: str = "") -> Group:
 
 def _table(records: Sequence[RecordSummary]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for name in ("uid", "T/K", "q 1/Å", "frames", "S_noneq (95 %)", "true S", "drift/β", "τ/s", "status"):
+    for name in ("uid", "T/K", "q 1/Å", "frames", "S_noneq", "true S", "drift/β", "τ/s", "status"):
         table.add_column(name, justify="left" if name in ("uid", "status") else "right", no_wrap=True)
     for record in records:
         content = rows([record])
@@ -147,7 +147,8 @@ def _table(records: Sequence[RecordSummary]) -> Table:
 def _share(row: Row) -> str:
     """S_noneq with its interval, or what there is instead."""
     if row["s_corrected"] is not None:
-        return f"{row['s_corrected']:.3f} {row['s_low']:.2f}..{row['s_high']:.2f}"
+        value = round(row["s_corrected"], 3) + 0.0  # no minus before nothing
+        return f"{value:.3f} ±{max(value - row['s_low'], row['s_high'] - value):.3f}"
     return "–" if row["s_noneq"] is None else f"bare {row['s_noneq']:.3f}"
 
 
@@ -174,8 +175,8 @@ def _notes(records: Sequence[RecordSummary]) -> list[Text]:
 
 
 _CAPTION = (
-    "S_noneq: share of g2's variance that breaks time-translation invariance (Eq. 3), freed of noise, and its 95 % "
-    "interval; bare: noise counts as well; true S: of the simulated run without noise; drift/β: rms drift without "
+    "S_noneq: share of g2's variance that breaks time-translation invariance (Eq. 3), freed of noise, with the wider "
+    "side of its 95 % interval; bare: noise counts as well; true S: of the simulated run without noise; drift/β: rms drift without "
     "noise over contrast; τ: 1 / rate of the fitted decay."
 )
 

@@ -25,9 +25,6 @@ CONFIDENCE = 0.95
 FEWEST_FREEDOMS = 3.0
 """Of a variance estimate that is used for itself. Four and five groups leave fewer: L and e are then not separated."""
 
-SLACK = 0.25
-"""Standard errors of the drift by which the bound on L is relaxed: it takes all groups' noise for alike."""
-
 FARTHEST = 1e6
 """Standard deviations from the value at which the search for an end is given up."""
 
@@ -109,7 +106,7 @@ class Variance:
         Schwarz Var(L) is at most ``<R^2>`` times the standard deviation of e: a share near 0 leaves no room for L.
         """
         error = np.sqrt(max(0.0, float(self._rest[0, 0])))
-        most = (max(share, 0.0) * self._scale + SLACK * error / np.sqrt(self._graph.pairs)) * error
+        most = max(share, 0.0) * self._scale * error
         bounded = self._linear.copy()
         if bounded[0, 0] > most:
             shrink = np.sqrt(most / bounded[0, 0])
