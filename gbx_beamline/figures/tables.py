@@ -176,8 +176,8 @@ def _notes(records: Sequence[RecordSummary]) -> list[Text]:
 
 _CAPTION = (
     "S_noneq: share of g2's variance that breaks time-translation invariance (Eq. 3), freed of noise, with the wider "
-    "side of its 95 % interval; bare: noise counts as well; true S: of the simulated run without noise; drift/β: rms drift without "
-    "noise over contrast; τ: 1 / rate of the fitted decay."
+    "side of its 95 % interval; bare: noise counts as well; true S: of the simulated run without noise; drift/β: rms "
+    "drift without noise over contrast; τ: 1 / rate of the fitted decay."
 )
 
 
