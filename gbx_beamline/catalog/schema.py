@@ -26,6 +26,7 @@ from gbx_beamline.records import (
     SCHEMA_VERSION,
     DecayFit,
     Exclusions,
+    FineLags,
     Geometry,
     JumpCheck,
     KineticsFit,
@@ -80,6 +81,10 @@ def result_arrays(result: ScanResult) -> dict[str, np.ndarray[Any, Any]]:
         "mask": result.mask,
         "mean_image": result.mean_image,
     }
+    if tt.group_maps is not None:
+        arrays["group_maps"] = tt.group_maps
+    if tt.fine is not None:
+        arrays |= {"fine_tau": tt.fine.tau, "fine_ratio_of_sums": tt.fine.ratio_of_sums, "fine_pychx": tt.fine.pychx}
     for index, one in enumerate(result.g4):
         arrays |= {f"g4_{name}_{index}": getattr(one, name) for name in _G4_ARRAYS if getattr(one, name).size}
     for reason, pixels in result.exclusions.pixels.items():
@@ -172,7 +177,7 @@ def check_schema(metadata: Mapping[str, Any], key: str) -> None:
 
 
 def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanResult:
-    """The record again, from what the catalog holds of it. Group maps are not stored."""
+    """The record again, from what the catalog holds of it."""
     rois = metadata["rois"]
     roi_set = RoiSet(
         labels=arrays["labels"],
@@ -234,6 +239,10 @@ def _two_time_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any], roi_s
         frames_per_cell=metadata["frames_per_cell"],
         notes=tuple(metadata["notes"]),
         groups=tuple(record(PixelGroups, roi["groups"]) for roi in rois if roi["groups"] is not None),
+        group_maps=arrays.get("group_maps"),
+        fine=None
+        if "fine_tau" not in arrays
+        else FineLags(tau=arrays["fine_tau"], ratio_of_sums=arrays["fine_ratio_of_sums"], pychx=arrays["fine_pychx"]),
     )
 
 

@@ -173,6 +173,9 @@ def _as_torch(rows: Counts) -> Any:
     """The rows as an int8 tensor, without a copy."""
     import torch
 
+    if len(rows) == 1:
+        # numpy calls a single row contiguous whatever its stride is, and torch believes the stride.
+        rows = np.ascontiguousarray(rows).reshape(-1).reshape(1, -1)
     return torch.from_numpy((rows if rows.flags.writeable else np.asarray(_Alias(rows))).view(np.int8))
 
 

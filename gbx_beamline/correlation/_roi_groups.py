@@ -62,7 +62,7 @@ class RoiGroups:
         if self._sums.full < 2:
             return np.empty((0, 0, 0), dtype=np.float32), _none("fewer than two time cells")
         if self._accumulator is None:
-            self._accumulator = GroupAccumulator(self._plan(self._sums), self._sums)
+            self._accumulator = GroupAccumulator(self._plan(self._sums), self._sums, threads=1)
         return self._accumulator.maps()
 
     def _plan(self, sums: CellSums) -> GroupLayout:

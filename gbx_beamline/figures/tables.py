@@ -26,7 +26,8 @@ Row = dict[str, Any]
 
 COLUMNS = (
     *("run_uid", "sample", "temperature_K"),
-    *("roi", "q_par_1/A", "q_z_1/A", "frames", "s_corrected", "s_low", "s_high", "s_noneq", "s_noneq_norm", "s_true"),
+    *("roi", "q_par_1/A", "q_z_1/A", "frames", "s_corrected", "s_low", "s_high", "s_status"),
+    *("s_noneq", "s_noneq_norm", "s_true"),
     *("drift/contrast", "drift_bare/contrast", "tau_s", "status", "record"),
 )
 """Keys of a row, in order."""
@@ -60,8 +61,6 @@ def _result(record: RecordSummary) -> list[Row]:
         status = "ok" if ne["status"] == "ok" else ne["status"]
         corrected = ne["corrected"] or {}
         known = corrected.get("status") == "ok"
-        if status == "ok" and ne["corrected_status"] != "ok":
-            status = f"no corrected S: {ne['corrected_status']}"
         found.append(
             _common(record)
             | {
@@ -72,6 +71,7 @@ def _result(record: RecordSummary) -> list[Row]:
                 "s_corrected": corrected["value"] if known else None,
                 "s_low": corrected["low"] if known else None,
                 "s_high": corrected["high"] if known else None,
+                "s_status": ne["corrected_status"],
                 "s_noneq": ne["s_noneq"],
                 "s_noneq_norm": ne["s_noneq_norm"],
                 "s_true": truth[i] if i < len(truth) else None,

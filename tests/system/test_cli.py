@@ -92,7 +92,8 @@ def test_a_file_gives_a_table_a_picture_and_arrays(gbx: Any, folder: Path) -> No
         np.testing.assert_array_equal(arrays["one_time"], expected.one_time.g2)
     row = next(line for line in said.out.splitlines() if line.rstrip().endswith("ok"))
     assert f"{expected.rois.q_par[0] * 1e-10:.4f}" in row
-    assert f"{expected.nonequilibrium[0].s_noneq:.3f}" in row
+    assert expected.nonequilibrium[0].s_noneq_corrected is not None
+    assert f"{expected.nonequilibrium[0].s_noneq_corrected:.3f} ±" in row
 
 
 def test_a_second_analysis_is_refused_and_changes_nothing(gbx: Any, folder: Path) -> None:
