@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+import numpy as np
 from packaging.requirements import Requirement
 
 from gbx_beamline import assemble
@@ -52,6 +53,7 @@ def examine(config: Config) -> Iterator[Check]:
     """All checks, in the order they are made."""
     yield _python()
     yield from _packages()
+    yield _kernels()
     yield _qt()
     yield from _folder(config.catalog.directory)
     yield _catalog(config)
@@ -93,6 +95,23 @@ def _belongs(requirement: Requirement, extra: str) -> bool:
     if marker is None:
         return not extra
     return bool(extra) and not marker.evaluate({"extra": ""}) and marker.evaluate({"extra": extra})
+
+
+def _kernels() -> Check:
+    """Compiles and tests what multiplies: after this the first scan does not wait for it."""
+    cure = "delete the __pycache__ folders of gbx_beamline, or set NUMBA_CACHE_DIR to a folder that can be written"
+    try:
+        from gbx_beamline.correlation import probe_engines, two_time
+
+        counts = np.tile(np.arange(64, dtype=np.uint8), (8, 1))
+        exact = two_time(counts, np.ones(64, dtype=np.int32), groups=0).g2
+        found = probe_engines()
+    # A broken cache of compiled code raises whatever it likes, in every process until it is deleted.
+    except Exception as error:  # noqa: BLE001
+        return Check("kernels", False, f"{type(error).__name__}: {error}", cure)
+    values = np.arange(64.0)
+    sound = bool(np.all(exact == np.float32(64.0 * (values @ values) / values.sum() ** 2)))
+    return Check("kernels", sound, "; ".join((f"best: {found.engines[0]}", *found.notes)), cure)
 
 
 def _qt() -> Check:

@@ -7,6 +7,7 @@ they are spelt out where they are computed: ``_two_time.py``, ``_one_time.py`` a
 from __future__ import annotations
 
 from gbx_beamline.correlation._ageing import age_slices
+from gbx_beamline.correlation._engines import probe as probe_engines
 from gbx_beamline.correlation._fit import fit_decay
 from gbx_beamline.correlation._g4 import g4
 from gbx_beamline.correlation._kinetics import fit_kinetics
@@ -28,6 +29,7 @@ __all__ = [
     "lag_edges",
     "multi_tau",
     "one_time",
+    "probe_engines",
     "scaling",
     "two_time",
 ]

@@ -14,6 +14,7 @@ import pytest
 from eiger_runs import GEOMETRY, Taken, movie, take, writer
 from tiled.client.container import Container
 
+from gbx_beamline.correlation import two_time
 from gbx_beamline.errors import AccessDeniedError, CatalogError, MissingFramesError
 from gbx_beamline.frames import EigerFile, EigerHeader, EigerWriter, open_series
 from gbx_beamline.frames.series import Series
@@ -70,6 +71,16 @@ def test_a_tiled_node_gives_the_same_series_over_http_and_directly(taken: Taken,
     assert http.run_uid == taken.uid
     assert http.metadata["start"]["sample"] == "gold"
     assert http.metadata["photon_energy"] == pytest.approx(9650, rel=1e-4)
+
+
+def test_pixels_picked_over_http_correlate_to_the_same_bits(taken: Taken, raw_runs: Container) -> None:
+    run = raw_runs[taken.uid]
+    direct, http = open_series(run), series_from_node(run, prefer="http")
+    labels = np.zeros(direct.shape[1:], dtype=np.int32)
+    labels[3:-3, 4:-2] = 1
+    one, other = (two_time(series, labels) for series in (direct, http))
+    assert np.array_equal(one.g2, other.g2, equal_nan=True)
+    assert np.array_equal(one.group_maps, other.group_maps, equal_nan=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
