@@ -127,7 +127,7 @@ def add_scaled(
 
 @njit(cache=True, nogil=True)
 def add_cells(
-    block: NDArray[np.float32], first: int, width: int, total: NDArray[np.float64], entries: NDArray[np.int64]
+    block: NDArray[np.float32], first: int, width: int, total: NDArray[np.float64], entries: NDArray[np.uint16]
 ) -> None:
     """Add a block of rows to the area sums of square cells, off the diagonal and without NaN.
 

@@ -52,7 +52,7 @@ class Maps:
 
     def take_cells(self, roi: int, target: CellMap) -> None:
         """The finished cells of one ROI."""
-        self.g2[roi] = target.g2
+        target.write(self.g2[roi])
         add_lag_0(self.diagonals[roi, :, 1], self.means[roi], target.sums.by_means)
         add_lag_0(self.diagonals[roi, :, 1], plain_weights(self.means[roi]), target.sums.plain)
         self.fine.append(np.stack([mean_and_error(target.sums.by_means), mean_and_error(target.sums.plain)]))

@@ -56,7 +56,8 @@ class CellMap:
         self.width = width
         self._means = means
         self._total = np.zeros((cells, cells))
-        self._entries = np.zeros((cells, cells), dtype=np.int64)
+        # At most width^2 values fall into a cell, and cells have at most 64 frames.
+        self._entries = np.zeros((cells, cells), dtype=np.uint16)
         self.sums = LagSums(frames)
 
     def take(self, products: NDArray[Any], inverse: NDArray[np.float64], scale: float, first: int) -> None:
@@ -69,9 +70,10 @@ class CellMap:
         add_lags(block, self._means, first, self.sums.by_means)
         add_lags(block, plain_weights(self._means), first, self.sums.plain)
 
-    @property
-    def g2(self) -> NDArray[np.float32]:
-        """(c, c) mean of each cell over its pairs of different, valid frames; NaN where a cell has none."""
-        known = self._entries > 0
-        lower = np.divide(self._total, self._entries, out=np.full(self._total.shape, np.nan), where=known)
-        return np.where(np.tri(len(lower), dtype=bool), lower, lower.T).astype(np.float32)
+    def write(self, g2: NDArray[np.float32]) -> None:
+        """Write the finished map (c, c): the mean of each cell over its pairs of different, valid frames, else NaN."""
+        for row in range(len(g2)):
+            entries = self._entries[row, : row + 1]
+            mean = np.full(row + 1, np.nan)
+            np.divide(self._total[row, : row + 1], entries, out=mean, where=entries > 0)
+            g2[row, : row + 1] = g2[: row + 1, row] = mean
