@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
 from gbx_beamline.config import CareConfig
-from gbx_beamline.correlation.diagonals import row_blocks
+from gbx_beamline.correlation.diagonals import cell_means
 from gbx_beamline.errors import InputError, MapError
 from gbx_beamline.records import Jump, JumpCheck
 
@@ -83,7 +82,8 @@ def find_jumps(
     if not (np.isfinite(contrast) and contrast > 0):
         return JumpCheck(jumps=(), detectable=np.nan, status=f"no contrast ({contrast:.2g}) to lose")
     per_cell = -(-len(g2) // MOST_CELLS)
-    cells = _cells(g2, per_cell)
+    cells = cell_means(g2, per_cell)
+    np.fill_diagonal(cells, np.nan)
     used = np.flatnonzero(np.isfinite(cells).any(axis=1))
     if len(used) < FEWEST_CELLS:
         return JumpCheck(
@@ -117,23 +117,6 @@ class _Scores:
     """Sum of squares of the projected map."""
     freedom: int
     """Cells minus free parameters."""
-
-
-def _cells(g2: NDArray[Any], per_cell: int) -> NDArray[np.float64]:
-    """(n, n) means over square cells, the map's diagonal left out; NaN where nothing is known."""
-    count = len(g2) // per_cell
-    out = np.empty((count, count))
-    for start, stop in row_blocks(count, per_cell * len(g2)):
-        part = g2[start * per_cell : stop * per_cell, : count * per_cell].astype(np.float64)
-        part[np.arange(len(part)), np.arange(len(part)) + start * per_cell] = np.nan
-        known = np.isfinite(part)
-        part[~known] = 0.0
-        shape = (stop - start, per_cell, count, per_cell)
-        entries = known.reshape(shape).sum(axis=(1, 3))
-        total = part.reshape(shape).sum(axis=(1, 3))
-        out[start:stop] = np.divide(total, entries, out=np.full(total.shape, np.nan), where=entries > 0)
-    np.fill_diagonal(out, np.nan)
-    return out
 
 
 def _project(cells: NDArray[np.float64], times: NDArray[np.int64], contrast: float, baseline: float) -> _Scores:

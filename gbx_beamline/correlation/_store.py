@@ -227,11 +227,6 @@ class RoiStore:
         part.rois = [roi.head(frames) for roi in self.rois]
         return part
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of the counts, in memory or in files."""
-        return sum(roi.rows.nbytes + roi.bright.values.nbytes for roi in self.rois)
-
 
 def _spilled(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Zeros in a file that vanishes with the array."""

@@ -58,3 +58,30 @@ def lag_means(sheared: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     pairs = known.sum(axis=0)
     total = np.where(known, sheared, 0.0).sum(axis=0)
     return np.divide(total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0), pairs
+
+
+def cell_means(g2: NDArray[Any], frames_per_cell: int) -> NDArray[np.float64]:
+    """Average a map over square cells of time.
+
+    Args:
+        g2: (N, N) map; NaN where frames are bad.
+        frames_per_cell: rows and columns per cell; rows left over at the end are dropped.
+
+    Returns:
+        (n, n) float64, n = N // frames_per_cell: mean over the finite entries off the map's diagonal, NaN where
+        a cell has none.
+    """
+    cells = len(g2) // frames_per_cell
+    used = cells * frames_per_cell
+    means = np.empty((cells, cells))
+    for start, stop in row_blocks(cells, frames_per_cell * used):
+        first, last = start * frames_per_cell, stop * frames_per_cell
+        values = g2[first:last, :used].astype(np.float64)
+        values[np.arange(last - first), np.arange(first, last)] = np.nan
+        known = np.isfinite(values)
+        values[~known] = 0.0
+        blocks = (stop - start, frames_per_cell, cells, frames_per_cell)
+        total = values.reshape(blocks).sum(axis=(1, 3))
+        entries = known.reshape(blocks).sum(axis=(1, 3))
+        means[start:stop] = np.divide(total, entries, out=np.full(total.shape, np.nan), where=entries > 0)
+    return means

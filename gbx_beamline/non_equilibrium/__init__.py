@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gbx_beamline.non_equilibrium._bare import cell_means
+from gbx_beamline.correlation.diagonals import cell_means
 from gbx_beamline.non_equilibrium._corrected import corrected_s
 from gbx_beamline.non_equilibrium._measure import nonequilibrium
 

@@ -11,36 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gbx_beamline.correlation.diagonals import by_lag, lag_means, row_blocks
+from gbx_beamline.correlation.diagonals import by_lag, cell_means, lag_means
 from gbx_beamline.errors import MapError
 from gbx_beamline.records import NonEquilibrium
-
-
-def cell_means(g2: NDArray[Any], frames_per_cell: int) -> NDArray[np.float64]:
-    """Average a map over square cells of time.
-
-    Args:
-        g2: (N, N) map; NaN where frames are bad.
-        frames_per_cell: rows and columns per cell; rows left over at the end are dropped.
-
-    Returns:
-        (n, n) float64, n = N // frames_per_cell: mean over the finite entries off the map's diagonal, NaN where
-        a cell has none.
-    """
-    cells = len(g2) // frames_per_cell
-    used = cells * frames_per_cell
-    means = np.empty((cells, cells))
-    for start, stop in row_blocks(cells, frames_per_cell * used):
-        first, last = start * frames_per_cell, stop * frames_per_cell
-        values = g2[first:last, :used].astype(np.float64)
-        values[np.arange(last - first), np.arange(first, last)] = np.nan
-        known = np.isfinite(values)
-        values[~known] = 0.0
-        blocks = (stop - start, frames_per_cell, cells, frames_per_cell)
-        total = values.reshape(blocks).sum(axis=(1, 3))
-        entries = known.reshape(blocks).sum(axis=(1, 3))
-        means[start:stop] = np.divide(total, entries, out=np.full(total.shape, np.nan), where=entries > 0)
-    return means
 
 
 def checked_map(g2: NDArray[Any]) -> NDArray[Any]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gbx_beamline.correlation.diagonals import cell_means
 from gbx_beamline.errors import InputError, MapError
-from gbx_beamline.non_equilibrium._bare import cell_means
 from gbx_beamline.non_equilibrium._cross_groups import CrossProducts, cross_products
 from gbx_beamline.non_equilibrium._interval import Interval, PairGraph, mean_interval, ratio_interval
 from gbx_beamline.records import AgeWindow, CorrectedS, PixelGroups, Share
