@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gbx_beamline.correlation import two_time
+from gbx_beamline.correlation._engines import engines
 from gbx_beamline.errors import InputError
 
-KERNELS = ("events", "int8", "float32", "float64")
+# int8 is among them where torch is (tests/unit/test_correlation_products.py sees to that).
+KERNELS = ("events", *engines())
 
 
 def reference(pixels: NDArray[Any], bad: list[int]) -> NDArray[np.float64]:

@@ -422,6 +422,7 @@ class Client:
 
 
 def test_http_asks_for_the_rectangle_and_several_blocks_at_once() -> None:
+    pytest.importorskip("httpx")  # a Tiled client brings it along
     frames = counts_of(np.uint16, (8, 12, 13), seed=7)
     client = Client(frames)
     where = np.array([13 * 4 + 5, 13 * 7 + 3])
@@ -432,6 +433,7 @@ def test_http_asks_for_the_rectangle_and_several_blocks_at_once() -> None:
 
 
 def test_a_server_is_not_asked_by_many_threads_at_once() -> None:
+    pytest.importorskip("httpx")  # a Tiled client brings it along
     frames = counts_of(np.uint16, (40, 6, 7), seed=7)
     client = Client(frames)
     client.together = threading.Barrier(1)
