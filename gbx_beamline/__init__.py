@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gbx_beamline.config import Config as Config
     from gbx_beamline.config import load_config as load_config
+    from gbx_beamline.correlation import LiveTwoTime as LiveTwoTime
     from gbx_beamline.correlation import one_time as one_time
     from gbx_beamline.correlation import two_time as two_time
     from gbx_beamline.errors import GbxError as GbxError
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Config": "config",
     "load_config": "config",
+    "LiveTwoTime": "correlation",
     "one_time": "correlation",
     "two_time": "correlation",
     "GbxError": "errors",
@@ -39,6 +41,7 @@ _HOMES = {
 __all__ = [
     "Config",
     "GbxError",
+    "LiveTwoTime",
     "Series",
     "analyze",
     "load_config",
