@@ -137,7 +137,7 @@ Rule = Literal[
 class CareConfig(Strict):
     """How strictly frames and pixels are judged. The defaults are chosen to leave clean data alone."""
 
-    off: tuple[Rule, ...] = ()
+    without: tuple[Rule, ...] = ()
     """Rules not applied."""
     window: Annotated[int, Field(ge=5)] = 25
     """Frames of the running median that a frame's intensity is compared with."""
@@ -174,7 +174,7 @@ class CareConfig(Strict):
 
     def applies(self, rule: Rule) -> bool:
         """Whether a rule is on."""
-        return rule not in self.off
+        return rule not in self.without
 
 
 class NonEquilibriumConfig(Strict):

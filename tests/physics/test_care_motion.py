@@ -115,7 +115,7 @@ def test_what_cannot_be_measured_says_why() -> None:
     few = check_motion(block_sums(np.zeros((10, 100), dtype=int)), np.arange(100), np.arange(100))
     assert few.status.startswith("not measurable: fewer than one photon")
     assert few.notes == ("no photon",)
-    off = CareConfig(off=("motion",))
+    off = CareConfig(without=("motion",))
     assert check_motion(block_sums(rows), y, x, settings=off).status == "not measurable: switched off"
     line = np.random.default_rng(6).poisson(5.0, (10, 100))
     assert not check_motion(block_sums(line), np.zeros(100, dtype=int), np.arange(100)).moved

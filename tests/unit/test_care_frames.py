@@ -66,7 +66,7 @@ def test_odd_frames_are_found_and_named(counts: float) -> None:
         "intensity outlier": (0, 200, 300, 599),
     }
     assert found.frames == (0, 100, 200, 300, 400, 401, 402, 450, 599)
-    off = CareConfig(off=("empty", "intensity outlier", "saturated"))
+    off = CareConfig(without=("empty", "intensity outlier", "saturated"))
     assert judge_frames(roi, PIXELS, present=present, saturated=saturated, settings=off).bad == {
         "absent": (400, 401, 402)
     }
@@ -137,7 +137,7 @@ def test_mostly_dark_series_still_know_the_beam() -> None:
     photons = np.random.default_rng(3).poisson(np.where(np.arange(500) // 50 % 4 == 1, 2000.0, 0.5)).astype(float)
     parts = find_segments(photons, 1.0)
     assert [(part.start, part.stop) for part in parts if part.kind == "beam"] == [(50, 100), (250, 300), (450, 500)]
-    off = find_segments(photons, 1.0, settings=CareConfig(off=("no beam",)))
+    off = find_segments(photons, 1.0, settings=CareConfig(without=("no beam",)))
     assert [part.kind for part in off] == ["beam"]
 
 
@@ -153,7 +153,7 @@ def test_bad_input_says_what_is_needed() -> None:
     with pytest.raises(InputError, match="saturated pixels of shape"):
         judge_frames(np.ones((1, 5)), np.array([3]), saturated=np.zeros(4, dtype=int))
     for wrong, message in (
-        ({"off": ["hto"]}, r"analysis\.care\.off\.0: Input should be 'empty'"),
+        ({"without": ["hto"]}, r"analysis\.care\.without\.0: Input should be 'empty'"),
         ({"jump_sigmas": 0.0}, r"analysis\.care\.jump_sigmas: .* greater than 0"),
         ({"window": 3}, r"analysis\.care\.window: .* greater than or equal to 5"),
     ):

@@ -136,7 +136,7 @@ def test_what_cannot_be_searched_says_why() -> None:
     assert find_jumps(g2, np.nan).status.startswith("no contrast")
     assert find_jumps(g2[:10, :10], 0.1).status == "10 valid time cells; at least 24 are needed"
     assert find_jumps(np.full((40, 40), np.nan), 0.1).status.startswith("0 valid time cells")
-    assert find_jumps(g2, 0.1, settings=CareConfig(off=("jumps",))).status == "switched off"
+    assert find_jumps(g2, 0.1, settings=CareConfig(without=("jumps",))).status == "switched off"
     assert find_jumps(np.ones((40, 40)), 0.1).jumps == ()
     with pytest.raises(MapError, match=r"shape \(3, 4\)"):
         find_jumps(np.ones((3, 4)), 0.1)

@@ -55,7 +55,7 @@ def test_hot_and_dead_pixels_are_found_on_a_steep_profile() -> None:
     assert found.bad["dead"].tolist() == dead.tolist()
     assert found.keep.sum() == 1595
     assert found.contrast < 0.1
-    off = CareConfig(off=("hot", "dead"))
+    off = CareConfig(without=("hot", "dead"))
     assert judge_pixels(y, x, totals, 100, settings=off).keep.all()
 
 

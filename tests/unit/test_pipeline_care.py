@@ -82,7 +82,7 @@ def test_switched_off_rules_leave_everything_in(settings: AnalysisConfig) -> Non
     frames = movie.read(0, 60)
     frames[30] = 5 * frames[30]
     off = settings.model_copy(
-        update={"care": settings.care.model_copy(update={"off": ("intensity outlier", "motion")})}
+        update={"care": settings.care.model_copy(update={"without": ("intensity outlier", "motion")})}
     )
     kept = analyze(open_series(frames, frame_time=1.0), off)
     assert kept.two_time.valid_frames.all()
