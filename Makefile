@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTHON312 ?= $(shell for candidate in python3.12 "$$(pyenv prefix 3.12 2>/dev/null)/bin/python"; do \
 	"$$candidate" -c '' 2>/dev/null && { echo "$$candidate"; break; }; done)
 PYTEST_ARGS ?=
+# Tests of one file share their servers, so they stay in one worker.
+PYTEST_WORKERS ?= -n auto --dist loadfile
 BENCH_ARGS ?= --write
 
 .PHONY: setup demo test test-312 check bench clean
@@ -21,7 +23,7 @@ demo: setup
 	$(BIN)/gbx demo
 
 test: setup
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(PYTEST_ARGS)
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-312
 
 ifeq ($(PYTHON312),)
@@ -29,7 +31,7 @@ test-312:
 	@echo "no Python 3.12 here: the core's tests were run on 3.11 only"
 else
 test-312: .venv312/.installed
-	.venv312/bin/python -m pytest $(PYTEST_ARGS) --allowed-skips tests/allowed_skips_core.txt \
+	.venv312/bin/python -m pytest $(PYTEST_WORKERS) $(PYTEST_ARGS) --allowed-skips tests/allowed_skips_core.txt \
 		tests/unit tests/physics tests/reference tests/architecture
 
 .venv312/.installed: pyproject.toml constraints.txt

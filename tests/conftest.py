@@ -39,6 +39,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     patterns = [line for line in allowed_file.read_text().splitlines() if line and not line.startswith("#")]
     reporter: Any = session.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None:  # a worker of pytest-xdist: its skips reach the run's own process
+        return
     skipped = {report.nodeid for report in reporter.stats.get("skipped", [])}
     surplus = sorted(test for test in skipped if not any(fnmatch(test, pattern) for pattern in patterns))
     if surplus:
