@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gbx_beamline.geometry import q_rois as q_rois
     from gbx_beamline.non_equilibrium import nonequilibrium as nonequilibrium
     from gbx_beamline.pipeline import analyze as analyze
+    from gbx_beamline.simulation import GrainBoundary as GrainBoundary
 
 __version__ = "0.1.0"
 
@@ -36,11 +37,13 @@ _HOMES = {
     # The module is spelt apart: a submodule of the function's own name would shadow it on first import.
     "nonequilibrium": "non_equilibrium",
     "analyze": "pipeline",
+    "GrainBoundary": "simulation",
 }
 
 __all__ = [
     "Config",
     "GbxError",
+    "GrainBoundary",
     "LiveTwoTime",
     "Series",
     "analyze",
