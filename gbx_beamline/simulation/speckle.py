@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
-from gbx_beamline.errors import InputError, SeriesError
-from gbx_beamline.records import Region
+from gbx_beamline.errors import InputError
+from gbx_beamline.simulation._optics import Complex, Pupil
+from gbx_beamline.simulation._streamed import StreamedMovie, checked_image, counts_dtype
 
-Complex = NDArray[np.complex64]
 
-
-class SpeckleMovie:
+class SpeckleMovie(StreamedMovie):
     """A frame source of simulated speckles that move at a known rate in every pixel.
 
     Each of ``modes`` independent fields is an Ornstein-Uhlenbeck process in every pixel,
@@ -24,9 +22,7 @@ class SpeckleMovie:
     ``f(t1, t2) = s + (1 - s) exp(-integral of the rate from t1 to t2)``, s the static fraction, and
     ``g2 = 1 + |f|^2 / modes``. Frames are instants: the blur within an exposure is not simulated.
 
-    Frames come in order. ``read`` goes on where it stopped; going back starts again from frame 0, because the
-    fields remember. Iterating is independent of ``read``. The same seed gives the same frames however they are read.
-    An instance is not to be read by several threads at once.
+    Frames come in order: going back starts again from frame 0. See ``StreamedMovie``.
 
     Args:
         shape: (y, x) of a frame.
@@ -68,22 +64,16 @@ class SpeckleMovie:
             raise InputError(f"static_fraction {static_fraction}", needed="0..1", action="correct it")
         if not (np.isfinite(frame_time) and frame_time > 0):
             raise InputError(f"frame_time {frame_time}", needed="a positive number of s", action="correct it")
+        super().__init__((frames, *shape))
         self.frame_time = frame_time
         self.modes = modes
         self.speckle_size = speckle_size
         self.static_fraction = static_fraction
         self.seed = seed
-        self._shape = (frames, *shape)
-        self._rate = _image(rate, shape, "rate")
-        self._mean = _image(mean_counts, shape, "mean_counts")
+        self._rate = checked_image(rate, shape, "rate")
+        self._mean = checked_image(mean_counts, shape, "mean_counts")
         self._profile = _time_profile(profile, frames)
-        self._reader: Iterator[NDArray[Any]] = iter(())
-        self._position = frames
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(N, y, x)."""
-        return self._shape
+        self._pupil = Pupil(shape, speckle_size)
 
     @property
     def rate(self) -> NDArray[np.float32]:
@@ -93,40 +83,7 @@ class SpeckleMovie:
     @property
     def dtype(self) -> np.dtype[Any]:
         """uint16, or uint32 where the counts could exceed it."""
-        # A mode's intensity is exponential: beyond 60 times the mean in one of 1e26 pixels.
-        return np.dtype(np.uint16 if self._mean.max() <= 1000.0 else np.uint32)
-
-    def __len__(self) -> int:
-        return self._shape[0]
-
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        """All frames from the first, (y, x) each."""
-        for frame, intensity in enumerate(self._intensities()):
-            yield self._counted(frame, intensity)
-
-    def read(self, start: int, stop: int, region: Region | None = None) -> NDArray[Any]:
-        """Frames ``start:stop``, whole or only ``region``: (stop - start, y, x).
-
-        Raises:
-            SeriesError: the range is outside the movie.
-        """
-        if not 0 <= start <= stop <= len(self):
-            raise SeriesError(
-                f"frames {start}:{stop} of a movie of {len(self)}",
-                needed="a range inside it",
-                action="correct the range",
-            )
-        if start < self._position:
-            self._reader, self._position = self._intensities(), 0
-        rows, columns = region or (slice(None), slice(None))
-        height, width = (len(range(*part.indices(n))) for part, n in zip((rows, columns), self._shape[1:], strict=True))
-        out = np.empty((stop - start, height, width), dtype=self.dtype)
-        while self._position < stop:
-            intensity = next(self._reader)
-            if self._position >= start:
-                out[self._position - start] = self._counted(self._position, intensity)[rows, columns]
-            self._position += 1
-        return out
+        return counts_dtype(float(self._mean.max()))
 
     def field_correlation(self, rate: float) -> NDArray[np.float64]:
         """(N, N) exact f(t1, t2) of a pixel with this rate (1/s), under the movie's profile and static fraction."""
@@ -170,16 +127,7 @@ class SpeckleMovie:
 
     def _speckle(self, rng: np.random.Generator) -> Complex:
         """(y, x) complex Gaussian field of unit mean intensity."""
-        pupil = _pupil(self._shape[1:], self.speckle_size)
-        inside = int(pupil.sum())
-        spectrum = np.zeros(pupil.shape, dtype=np.complex64)
-        spectrum[pupil] = rng.standard_normal(2 * inside, dtype=np.float32).view(np.complex64)
-        # The pupil sits in the corner of the Fourier plane instead of its middle: that multiplies the field by a
-        # phase ramp, which no intensity shows, and lets the transform pad with zeros where the pupil is not.
-        rows = scipy.fft.ifft(spectrum, n=self._shape[2], axis=1, norm="forward")
-        field = scipy.fft.ifft(rows, n=self._shape[1], axis=0, norm="forward", overwrite_x=True)
-        field *= np.float32(1.0 / np.sqrt(2.0 * inside))
-        return np.asarray(field, dtype=np.complex64)
+        return self._pupil.images(self._pupil.noise(rng, 1))[0]
 
     def _intensity(self, fields: list[Complex], static: list[Complex]) -> NDArray[np.float32]:
         total = np.zeros(self._shape[1:], dtype=np.float32)
@@ -213,28 +161,6 @@ def field_correlation(rate: ArrayLike, frame_time: float = 1.0) -> NDArray[np.fl
     values = np.asarray(rate, dtype=np.float64)
     travelled = np.concatenate([[0.0], np.cumsum(0.5 * frame_time * (values[1:] + values[:-1]))])
     return np.exp(-np.abs(travelled[:, None] - travelled[None, :]))
-
-
-def _pupil(shape: tuple[int, int], speckle_size: float) -> NDArray[np.bool_]:
-    """Circle of diameter ``1.029 / speckle_size`` cycles per pixel, as a corner of the Fourier plane.
-
-    The autocorrelation of its speckles is ``[2 J1(x) / x]^2``, x = pi r diameter, which falls to 1/2 at x = 1.616.
-    """
-    radius = [0.5 * 1.029 / speckle_size * length for length in shape]
-    sides = [np.arange(min(int(2 * r) + 1, length)) for r, length in zip(radius, shape, strict=True)]
-    y, x = (((side - (len(side) - 1) / 2) / max(r, 0.5)) ** 2 for side, r in zip(sides, radius, strict=True))
-    return y[:, None] + x[None, :] <= 1.0
-
-
-def _image(values: ArrayLike, shape: tuple[int, int], name: str) -> NDArray[np.float32]:
-    image = np.asarray(values, dtype=np.float32)
-    if image.shape not in ((), shape) or not np.isfinite(image).all() or (image < 0).any():
-        raise InputError(
-            f"{name} of shape {image.shape} from {image.min():g} to {image.max():g}",
-            needed=f"finite numbers of 0 or more, one for all or of shape {shape}",
-            action=f"correct {name}",
-        )
-    return image
 
 
 def _time_profile(values: ArrayLike | None, frames: int) -> NDArray[np.float64]:
