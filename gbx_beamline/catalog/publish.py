@@ -31,8 +31,8 @@ class TiledSink:
     def __init__(self, catalog: Catalog) -> None:
         self._uri = catalog.uri
         with said_in_words(self._uri):
-            self._attempts = _container(catalog.processed, schema.ATTEMPTS)
-            self._records = _container(catalog.processed, schema.RECORDS)
+            self._attempts = container(catalog.processed, schema.ATTEMPTS)
+            self._records = container(catalog.processed, schema.RECORDS)
 
     def publish(self, outcome: ScanResult | ScanFailure) -> str:
         """Store ``outcome``; see ``ResultSink.publish``.
@@ -113,7 +113,8 @@ class TiledSink:
         return len(abandoned)
 
 
-def _container(parent: Any, key: str) -> Any:
+def container(parent: Any, key: str) -> Any:
+    """The container of this key, made where it is absent, whoever else makes it at the same time."""
     if key not in parent:
         try:
             return parent.create_container(key)

@@ -26,6 +26,7 @@ from gbx_beamline.config._analysis import (
 )
 from gbx_beamline.config._base import LARGEST_Q, Strict
 from gbx_beamline.config._demo import DemoConfig, DemoDynamics
+from gbx_beamline.config._simulation import MeasurementSimulation, PaperSimulation, SimulationConfig
 from gbx_beamline.errors import ConfigError
 
 __all__ = [
@@ -39,12 +40,15 @@ __all__ = [
     "DemoDynamics",
     "GeometryConfig",
     "MaskConfig",
+    "MeasurementSimulation",
     "NonEquilibriumConfig",
+    "PaperSimulation",
     "QBox",
     "QRing",
     "RoiConfig",
     "Rule",
     "SampleConfig",
+    "SimulationConfig",
     "load_config",
     "parse_config",
 ]
@@ -79,6 +83,7 @@ class Config(Strict):
     samples: dict[str, SampleConfig] = Field(default_factory=dict)
     catalog: CatalogConfig = CatalogConfig()
     demo: DemoConfig = DemoConfig()
+    simulation: SimulationConfig = SimulationConfig()
 
     def for_sample(self, sample: str | None) -> AnalysisConfig:
         """The analysis settings of one sample: q-ROIs and mask replaced whole, geometry value by value."""
