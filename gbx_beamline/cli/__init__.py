@@ -13,9 +13,12 @@ import click
 from rich.console import Console
 
 from gbx_beamline import __version__, assemble
+from gbx_beamline.cli._figures import figures as figures_group
 from gbx_beamline.cli._files import ALLOW_INCOMPLETE, analyze_file, check_place
+from gbx_beamline.cli._options import config_option
 from gbx_beamline.cli._regions import with_rois
 from gbx_beamline.cli._saying import EXIT_INTERRUPTED, EXIT_REFUSED, print_error, refuse, unforeseen
+from gbx_beamline.cli._simulate import simulate
 from gbx_beamline.config import Config
 from gbx_beamline.errors import GbxError, InputError, RoiError
 from gbx_beamline.records import ScanFailure
@@ -68,14 +71,6 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         print_error("interrupted", label="")
         sys.exit(EXIT_INTERRUPTED)
-
-
-config_option = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help=f"YAML configuration; default: the file named by ${assemble.CONFIG_VARIABLE}, else built-in defaults.",
-)
 
 
 @contextmanager
@@ -224,3 +219,7 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
     figures.save(drawn, picture, overwrite=overwrite)
     print_table([record])
     click.echo(f"report {picture}")
+
+
+gbx.add_command(simulate)
+gbx.add_command(figures_group)

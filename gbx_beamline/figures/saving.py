@@ -53,7 +53,7 @@ def save(figure: Figure, path: Path | str, *, overwrite: bool = False) -> Path:
         raise _exists(path)
     content = BytesIO()
     figure.savefig(content, format=suffix[1:], dpi=DPI, facecolor="white", metadata=_METADATA[suffix])
-    return _keep(content.getvalue(), path, overwrite)
+    return write_whole(content.getvalue(), path, overwrite)
 
 
 def save_arrays(arrays: Mapping[str, NDArray[Any]], path: Path | str, *, overwrite: bool = False) -> Path:
@@ -67,10 +67,11 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], path: Path | str, *, overwri
         raise _exists(path)
     content = BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
-    return _keep(content.getvalue(), path, overwrite)
+    return write_whole(content.getvalue(), path, overwrite)
 
 
-def _keep(content: bytes, path: Path, overwrite: bool) -> Path:
+def write_whole(content: bytes, path: Path, overwrite: bool) -> Path:
+    """Write a file so that it is there whole or not at all; see :func:`save`."""
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         unfinished.write_bytes(content)
