@@ -20,7 +20,7 @@ from gbx_beamline.config import Config
 from gbx_beamline.errors import GbxError
 
 DISTRIBUTION = "gbx-beamline"
-EXTRAS = ("tiled", "bluesky", "flows", "learning", "viewer")
+EXTRAS = ("tiled", "bluesky", "flows", "ensembles", "learning", "viewer")
 LEAST_DISK = 2 * 2**30
 """Bytes that one demonstration wants free, with room to spare."""
 
