@@ -7,17 +7,19 @@ from typing import Annotated
 from pydantic import Field
 
 from gbx_beamline.config._analysis import GeometryConfig
-from gbx_beamline.config._base import LARGEST_Q, Strict
+from gbx_beamline.config._base import Strict
 
 
 class DemoDynamics(Strict):
-    """Relaxation at one temperature: field rate ``rate (q / q_reference)^2 (1 + t / age)^-ageing``."""
+    """Grain boundaries and the bulk around them at one temperature."""
 
     temperature_k: Annotated[float, Field(gt=0)]
-    rate_per_s: Annotated[float, Field(gt=0)]
-    """At ``q_reference`` and t = 0."""
-    ageing: float = 0.0
-    """0 is stationary."""
+    gamma_js_m4: Annotated[float, Field(gt=0)]
+    """GB friction gamma = 1/M (the paper's Gamma)."""
+    diffusivity_m2_s: Annotated[float, Field(gt=0)]
+    """D of the bulk, which decays at q_par^2 D."""
+    gb_fraction: Annotated[float, Field(ge=0, le=1)]
+    """lambda_GB, share of the scatterers that sit on boundaries."""
 
 
 class DemoConfig(Strict):
@@ -29,19 +31,22 @@ class DemoConfig(Strict):
     frame_time_s: Annotated[float, Field(gt=0)] = 4.0
     mean_counts: Annotated[float, Field(gt=0)] = 1.0
     coherence_modes: Annotated[int, Field(ge=1)] = 4
+    background: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    """Share of the counts that is incoherent."""
     frames_per_file: Annotated[int, Field(ge=1)] = 100
     seed: int = 20261123
     geometry: GeometryConfig = GeometryConfig(
         beam_center_x=-1000, beam_center_y=1012, distance_m=10.08, wavelength_angstrom=1.285, pixel_size_um=75
     )
     """What the simulated detector writes into its files: a part of the Eiger at one side of the beam."""
-    q_reference: Annotated[float, Field(gt=0, lt=LARGEST_Q)] = 0.045
-    """1/Angstrom."""
-    age_s: Annotated[float, Field(gt=0)] = 300.0
+    boundaries: Annotated[int, Field(ge=1)] = 3
+    """How many the beam sees; each has 50 sites and is 49 nm long."""
+    bow_nm: float = 49.0
+    """A of Eq. 9: when a scan begins, the boundaries' middle lies A/4 away from the straight line."""
     dynamics: Annotated[tuple[DemoDynamics, ...], Field(min_length=1)] = (
-        DemoDynamics(temperature_k=299, rate_per_s=3.0e-4),
-        DemoDynamics(temperature_k=371, rate_per_s=6.0e-4, ageing=0.5),
-        DemoDynamics(temperature_k=421, rate_per_s=2.0e-3, ageing=1.0),
-        DemoDynamics(temperature_k=471, rate_per_s=1.0e-2, ageing=1.8),
+        DemoDynamics(temperature_k=299, gamma_js_m4=4.0e18, diffusivity_m2_s=1.8e-23, gb_fraction=0.46),
+        DemoDynamics(temperature_k=371, gamma_js_m4=8.8e17, diffusivity_m2_s=8.0e-23, gb_fraction=0.46),
+        DemoDynamics(temperature_k=421, gamma_js_m4=4.1e17, diffusivity_m2_s=1.7e-22, gb_fraction=0.46),
+        DemoDynamics(temperature_k=471, gamma_js_m4=2.3e17, diffusivity_m2_s=3.0e-22, gb_fraction=0.46),
     )
-    """One run per entry, in this order: from stationary to strongly ageing."""
+    """One run per entry, in this order: 0.2 eV for D and for 1/gamma make S_noneq rise with temperature."""

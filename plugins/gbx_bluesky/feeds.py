@@ -1,19 +1,30 @@
-"""What a simulated detector sees, and a measured movie as one such thing; see also ``speckle_feed``."""
+"""What a simulated detector sees: measured movies, and what all simulated samples have in common.
+
+The samples themselves are in ``speckle_feed`` and ``grain_boundary_feed``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from ophyd.status import Status
 
-from gbx_beamline.errors import InputError, SeriesError
+from gbx_beamline.errors import InputError, SeriesError, UnitError
 from gbx_bluesky.temperature import checked_temperature
+from gbx_bluesky.temperature_table import Point, TemperatureTable
+
+LOWEST_Q = 1e4
+"""1/m. Momentum transfers below it were given in 1/Angstrom."""
+
+Movie = TypeVar("Movie", bound=Iterable[NDArray[Any]])
+"""A simulated movie; iterating shows its frames (y, x) from the first."""
 
 
 @runtime_checkable
@@ -158,3 +169,127 @@ class ReplayFeed:
             )
         start, self._next = self._next, self._next + count
         return (np.asarray(self._frames[index]) for index in range(start, start + count))
+
+
+class MovieFeed(ABC, Generic[Point, Movie]):
+    """Simulated frames of a sample whose temperature sets how it moves.
+
+    Each series is a movie of its own, made from ``seed`` and a running number: a fresh spot of the sample at t = 0.
+
+    Args:
+        q: (y, x) momentum transfer that counts for the dynamics, 1/m: in-plane for GISAXS (the paper's convention).
+        table: The sample at each temperature.
+        seed: Same seed, same sequence of movies.
+        pixel_mask: (y, x) bits as in an Eiger master; 0 = good. The detector applies it.
+    """
+
+    name: str
+    model: str
+    """What moves, for the start document."""
+    parent = None
+
+    def __init__(
+        self,
+        q: NDArray[np.floating[Any]],
+        table: TemperatureTable[Point],
+        *,
+        seed: int,
+        pixel_mask: NDArray[np.uint32] | None = None,
+    ) -> None:
+        if q.ndim != 2 or not np.isfinite(q).all():
+            raise InputError(
+                f"a q map of shape {q.shape}", needed="finite q for each pixel, (y, x)", action="take it from q_maps"
+            )
+        if pixel_mask is not None and pixel_mask.shape != q.shape:
+            raise InputError(
+                f"a pixel mask of shape {pixel_mask.shape}", needed=f"shape {q.shape}", action="cut it to the q map"
+            )
+        if np.abs(q).max() < LOWEST_Q:
+            raise UnitError(
+                f"a q map up to {np.abs(q).max():g}",
+                needed="momentum transfers in 1/m",
+                action="multiply 1/Angstrom by 1e10",
+            )
+        self.pixel_mask = pixel_mask
+        self._q = q
+        self._table = table
+        self._seed = seed
+        self._series = 0
+        self._conditions: Conditions | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(y, x)."""
+        return self._q.shape[0], self._q.shape[1]
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]:
+        """uint16, or uint32 for very bright scattering."""
+
+    @property
+    def series(self) -> int:
+        """Number of the next series, counted from 0."""
+        return self._series
+
+    @property
+    def truth(self) -> Mapping[str, Any] | None:
+        """Sample, optics and seeds of the next series, SI units; None before ``set``.
+
+        ``draw_seed`` is the movie's own, made from ``seed`` and ``series``.
+        """
+        if self._conditions is None:
+            return None
+        return {
+            "model": self.model,
+            **self._told(self._table.at(self._conditions.temperature)),
+            **asdict(self._conditions),
+            "seed": self._seed,
+            "series": self._series,
+            "draw_seed": self._draw_seed(self._series),
+        }
+
+    def set(self, value: Conditions) -> Status:
+        """Take the dynamics of ``value`` for the series to come, as a plan's message.
+
+        Raises:
+            InputError: a temperature outside the table.
+        """
+        self._table.at(value.temperature)
+        self._conditions = value
+        status = Status()
+        status.set_finished()
+        return status
+
+    def movie(self, count: int, series: int) -> Movie:
+        """The movie of series number ``series`` under the present conditions, without advancing the feed.
+
+        Raises:
+            SeriesError: ``set`` was not called.
+        """
+        if self._conditions is None:
+            raise SeriesError(
+                f"the {self.name.replace('_', ' ')} knows no temperature",
+                needed="the conditions of the run",
+                action="call set(Conditions(...)), or give the plan a temperature device",
+            )
+        point = self._table.at(self._conditions.temperature)
+        return self._movie(point, count, self._conditions.frame_time, self._draw_seed(series))
+
+    def frames(self, count: int) -> Iterator[NDArray[Any]]:
+        """As in ``FrameFeed``; each call is the next series."""
+        movie = self.movie(count, self._series)
+        self._series += 1
+        return iter(movie)
+
+    def _draw_seed(self, series: int) -> int:
+        # 32 bits: a number that every reader of JSON keeps exactly.
+        return int(np.random.SeedSequence([self._seed, series]).generate_state(1)[0])
+
+    @abstractmethod
+    def _movie(self, point: Point, count: int, frame_time: float, seed: int) -> Movie:
+        """``count`` frames of the sample at one temperature."""
+
+    @abstractmethod
+    def _told(self, point: Point) -> Mapping[str, Any]:
+        """What the truth says of the sample at one temperature and of the optics, plain JSON in SI units."""

@@ -13,15 +13,19 @@ from gbx_beamline.config import Config, DemoConfig
 from gbx_beamline.geometry import overlay, q_maps, rois_from_config
 from gbx_beamline.non_equilibrium import nonequilibrium
 from gbx_beamline.records import Geometry, RoiSet
+from gbx_beamline.simulation.grain_boundary import GrainBoundary
+from gbx_beamline.simulation.measurement import Measurement
 from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import FrameFeed
-from gbx_bluesky.speckle_feed import Relaxation, RelaxationTable, SpeckleFeed
+from gbx_bluesky.grain_boundary_feed import GrainBoundaryFeed, GrainBoundaryTable
 from gbx_bluesky.temperature import SampleTemperature
 from gbx_bluesky.traces import SideTraces, SmoothTraces
 
-ANGSTROM = 1e-10
-_RATES_PER_ROI = 16
-"""Pixels of a q-ROI, by quantiles of their rate, that stand for all in its true map."""
+_Q_PER_ROI = 8
+"""Pixels of a q-ROI, by quantiles of their q, that stand for all in its true map; S_noneq is then off by 2e-6."""
+
+_SPECKLE_SIZE = 2.0
+"""Full width at half maximum, pixels."""
 
 _GAP, _DEAD = np.uint32(1), np.uint32(2)
 
@@ -35,7 +39,7 @@ class SimulatedChx:
     Args:
         config: ``demo`` says what is simulated; ``analysis`` says for which q-ROIs and cell the truth is stated.
         directory: Folder for the detector's files.
-        feed: What the detector sees instead of simulated speckles.
+        feed: What the detector sees instead of the simulated sample.
         watcher: Told of each simulated frame.
     """
 
@@ -60,8 +64,8 @@ def _unwatched(_done: int) -> None:
     pass
 
 
-class _SampleFeed(SpeckleFeed):
-    """Speckles that tell the true S_noneq of each q-ROI beside their dynamics, and how far a series is."""
+class _SampleFeed(GrainBoundaryFeed):
+    """Grain boundaries that tell the true S_noneq of each q-ROI beside their parameters, and how far a series is."""
 
     def __init__(self, config: Config, geometry: Geometry, watcher: Watcher) -> None:
         demo = config.demo
@@ -73,9 +77,8 @@ class _SampleFeed(SpeckleFeed):
         self._watcher = watcher
         super().__init__(
             np.abs(q_maps(analysed).q_par),
-            _dynamics(demo),
-            modes=demo.coherence_modes,
-            mean_counts=demo.mean_counts,
+            _sample(demo),
+            _measurement(demo),
             seed=demo.seed,
             pixel_mask=_pixel_mask(demo),
         )
@@ -98,8 +101,7 @@ class _SampleFeed(SpeckleFeed):
         settings = self._settings.nonequilibrium
         found = []
         for label in range(1, len(rois) + 1):
-            rates = movie.rate[rois.labels == label]
-            typical = np.quantile(rates, (np.arange(_RATES_PER_ROI) + 0.5) / _RATES_PER_ROI)
+            typical = np.quantile(self._q[rois.labels == label], (np.arange(_Q_PER_ROI) + 0.5) / _Q_PER_ROI)
             true = nonequilibrium(
                 movie.true_two_time(typical),
                 frame_time=movie.frame_time,
@@ -121,12 +123,28 @@ def _pixel_mask(demo: DemoConfig) -> NDArray[np.uint32]:
     return mask
 
 
-def _dynamics(demo: DemoConfig) -> RelaxationTable:
-    return RelaxationTable(
+def _sample(demo: DemoConfig) -> GrainBoundaryTable:
+    return GrainBoundaryTable(
         {
-            point.temperature_k: Relaxation(
-                rate=point.rate_per_s, q_reference=demo.q_reference / ANGSTROM, ageing=point.ageing, age=demo.age_s
+            point.temperature_k: GrainBoundary(
+                gamma=point.gamma_js_m4,
+                diffusivity=point.diffusivity_m2_s,
+                gb_fraction=point.gb_fraction,
+                temperature=point.temperature_k,
+                bow=demo.bow_nm * 1e-9,
+                boundaries=demo.boundaries,
             )
             for point in demo.dynamics
         }
+    )
+
+
+def _measurement(demo: DemoConfig) -> Measurement:
+    return Measurement(
+        frames=demo.frames,
+        frame_time=demo.frame_time_s,
+        contrast=(1.0 / demo.coherence_modes,),
+        mean_counts=(demo.mean_counts,),
+        speckle_size=_SPECKLE_SIZE,
+        background=(demo.background,),
     )

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from ophyd.status import Status
 
-from gbx_beamline.errors import InputError, SeriesError, UnitError
+from gbx_beamline.errors import InputError, UnitError
 from gbx_beamline.simulation.speckle import SpeckleMovie
-from gbx_bluesky.feeds import Conditions
-from gbx_bluesky.temperature import checked_temperature
-
-LOWEST_Q = 1e4
-"""1/m. Reference momentum transfers below it were given in 1/Angstrom."""
+from gbx_bluesky.feeds import LOWEST_Q, MovieFeed
+from gbx_bluesky.temperature_table import TemperatureTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,66 +49,29 @@ class Relaxation:
 
 
 @dataclass(frozen=True)
-class RelaxationTable:
-    """Relaxation at a few temperatures. Between them log(rate) is linear in 1/T (Arrhenius), the ageing linear in T."""
+class RelaxationTable(TemperatureTable[Relaxation]):
+    """Relaxation at a few temperatures: the rate is thermally activated, the ageing linear in T."""
 
-    points: Mapping[float, Relaxation]
-    """By temperature in K; all at the same ``q_reference`` and ``age``."""
-
-    def __post_init__(self) -> None:
-        for temperature in self.points:
-            checked_temperature(temperature)
-        if len({(point.q_reference, point.age) for point in self.points.values()}) != 1 or any(
-            point.rate == 0 for point in self.points.values()
-        ):
-            raise InputError(
-                f"relaxations {dict(self.points)}",
-                needed="at least one, with rates above 0, one q_reference and one age",
-                action="restate them at one q_reference",
-            )
-        object.__setattr__(self, "points", MappingProxyType(dict(sorted(self.points.items()))))
-
-    def at(self, temperature: float, *, margin: float = 1.0) -> Relaxation:
-        """Relaxation at ``temperature`` K; within ``margin`` K of the ends the ends' values hold.
-
-        Raises:
-            InputError: a temperature outside the table.
-        """
-        known = np.array(list(self.points))
-        if not known[0] - margin <= temperature <= known[-1] + margin:
-            raise InputError(
-                f"dynamics at {temperature:g} K",
-                needed=f"a temperature between {known[0]:g} and {known[-1]:g} K, which the table covers",
-                action="add a point to the table, or choose another setpoint",
-            )
-        points = list(self.points.values())
-        log_rate = np.interp(-1.0 / temperature, -1.0 / known, np.log([point.rate for point in points]))
-        return Relaxation(
-            rate=float(np.exp(log_rate)),
-            q_reference=points[0].q_reference,
-            ageing=float(np.interp(temperature, known, [point.ageing for point in points])),
-            age=points[0].age,
-        )
+    activated = ("rate",)
+    linear = ("ageing",)
 
 
-class SpeckleFeed:
-    """Speckle movies whose pixels relax with ``rate(q, t)`` of the present temperature.
-
-    Each series is a movie of its own, made from ``seed`` and a running number: a fresh spot of the sample at t = 0.
+class SpeckleFeed(MovieFeed[Relaxation, SpeckleMovie]):
+    """Speckle movies whose pixels relax with ``rate(q, t)`` of the present temperature. See ``MovieFeed``.
 
     Args:
-        q: (y, x) momentum transfer that counts for the dynamics, 1/m: in-plane for GISAXS (the paper's convention).
+        q: As in ``MovieFeed``, like ``seed`` and ``pixel_mask``.
         table: How the sample relaxes at each temperature.
         modes: Coherence modes M; the contrast is 1 / M.
         mean_counts: Photons per pixel and frame; one number or (y, x).
-        seed: Same seed, same sequence of movies.
+        seed: See there.
         speckle_size: Full width of a speckle, pixels.
         static_fraction: Share of the field that never moves, 0..1.
-        pixel_mask: (y, x) bits as in an Eiger master; 0 = good. The detector applies it.
+        pixel_mask: See there.
     """
 
     name = "speckle_feed"
-    parent = None
+    model = "speckle"
 
     def __init__(
         self,
@@ -127,111 +85,33 @@ class SpeckleFeed:
         static_fraction: float = 0.0,
         pixel_mask: NDArray[np.uint32] | None = None,
     ) -> None:
-        if q.ndim != 2 or not np.isfinite(q).all():
-            raise InputError(
-                f"a q map of shape {q.shape}", needed="finite q for each pixel, (y, x)", action="take it from q_maps"
-            )
-        if pixel_mask is not None and pixel_mask.shape != q.shape:
-            raise InputError(
-                f"a pixel mask of shape {pixel_mask.shape}", needed=f"shape {q.shape}", action="cut it to the q map"
-            )
-        if np.abs(q).max() < LOWEST_Q:
-            raise UnitError(
-                f"a q map up to {np.abs(q).max():g}",
-                needed="momentum transfers in 1/m",
-                action="multiply 1/Angstrom by 1e10",
-            )
-        self.pixel_mask = pixel_mask
-        self._q = q
-        self._table = table
+        super().__init__(q, table, seed=seed, pixel_mask=pixel_mask)
         self._optics: dict[str, Any] = {
             "modes": modes,
             "speckle_size": speckle_size,
             "static_fraction": static_fraction,
         }
         self._mean_counts = mean_counts
-        self._seed = seed
-        self._series = 0
-        self._conditions: Conditions | None = None
         # Built once only to have wrong settings refused now and not in the detector's thread.
-        self._dtype = self._movie(1, np.zeros(q.shape), None, 1.0).dtype
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(y, x)."""
-        return self._q.shape[0], self._q.shape[1]
+        first = next(iter(table.points.values()))
+        self._dtype = self._movie(first, 1, 1.0, 0).dtype
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """uint16, or uint32 for very bright scattering."""
         return self._dtype
 
-    @property
-    def series(self) -> int:
-        """Number of the next series, counted from 0."""
-        return self._series
-
-    @property
-    def truth(self) -> Mapping[str, Any] | None:
-        """Dynamics, optics and seed of the next series, SI units; None before ``set``."""
-        if self._conditions is None:
-            return None
-        return {
-            "model": "speckle",
-            **asdict(self._conditions),
-            **asdict(self._table.at(self._conditions.temperature)),
-            **self._optics,
-            "seed": self._seed,
-            "series": self._series,
-        }
-
-    def set(self, value: Conditions) -> Status:
-        """Take the dynamics of ``value`` for the series to come, as a plan's message.
-
-        Raises:
-            InputError: a temperature outside the table.
-        """
-        self._table.at(value.temperature)
-        self._conditions = value
-        status = Status()
-        status.set_finished()
-        return status
-
-    def movie(self, count: int, series: int) -> SpeckleMovie:
-        """The movie of series number ``series`` under the present conditions, without advancing the feed.
-
-        Raises:
-            SeriesError: ``set`` was not called.
-        """
-        if self._conditions is None:
-            raise SeriesError(
-                "the speckle feed knows no temperature",
-                needed="the conditions of the run",
-                action="call set(Conditions(...)), or give the plan a temperature device",
-            )
-        relaxation = self._table.at(self._conditions.temperature)
-        frame_time = self._conditions.frame_time
-        rate = relaxation.rate * (self._q / relaxation.q_reference) ** 2
-        profile = relaxation.profile(np.arange(count, dtype=np.float64) * frame_time)
-        seed = int(np.random.SeedSequence([self._seed, series]).generate_state(1, np.uint64)[0])
-        return self._movie(count, rate, profile, frame_time, seed)
-
-    def frames(self, count: int) -> Iterator[NDArray[Any]]:
-        """As in ``FrameFeed``; each call is the next series."""
-        movie = self.movie(count, self._series)
-        self._series += 1
-        return iter(movie)
-
-    def _movie(
-        self, count: int, rate: NDArray[Any], profile: NDArray[Any] | None, frame_time: float, seed: int = 0
-    ) -> SpeckleMovie:
+    def _movie(self, point: Relaxation, count: int, frame_time: float, seed: int) -> SpeckleMovie:
         return SpeckleMovie(
             self.shape,
             count,
-            rate=rate,
-            profile=profile,
+            rate=point.rate * (self._q / point.q_reference) ** 2,
+            profile=point.profile(np.arange(count, dtype=np.float64) * frame_time),
             frame_time=frame_time,
             mean_counts=self._mean_counts,
             seed=seed,
             **self._optics,
         )
+
+    def _told(self, point: Relaxation) -> Mapping[str, Any]:
+        return {**asdict(point), **self._optics}

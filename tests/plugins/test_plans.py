@@ -20,8 +20,12 @@ from bluesky_queueserver.manager.profile_ops import (
 
 from gbx_beamline.errors import GbxError
 from gbx_beamline.frames import open_series
+from gbx_beamline.simulation import GrainBoundary
+from gbx_beamline.simulation.measurement import Measurement
+from gbx_beamline.simulation.movie import GrainBoundaryMovie
 from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import Conditions, ReplayFeed
+from gbx_bluesky.grain_boundary_feed import GrainBoundaryFeed, GrainBoundaryTable
 from gbx_bluesky.plans import count_series, temperature_series
 from gbx_bluesky.speckle_feed import Relaxation, RelaxationTable, SpeckleFeed
 from gbx_bluesky.temperature import SampleTemperature
@@ -183,6 +187,42 @@ def test_the_truth_of_a_run_makes_its_frames_again(
     again.set(Conditions(**{name: truth[name] for name in ("temperature", "frame_time", "frames", "triggers")}))
     taken = np.concatenate([frames for _, frames in open_series(_master(documents)).blocks()])
     np.testing.assert_array_equal(taken, np.stack(list(again.movie(4, truth["series"]))))
+
+
+def test_the_truth_of_grain_boundaries_makes_their_frames_again(
+    engine: RunEngine, documents: Any, tmp_path: Path, stage: SampleTemperature
+) -> None:
+    sample = GrainBoundaryTable(
+        {
+            299.0: GrainBoundary(gamma=4e18, diffusivity=2e-23, gb_fraction=0.4, temperature=299.0, bow=4e-8),
+            471.0: GrainBoundary(gamma=2e17, diffusivity=3e-22, gb_fraction=0.5, temperature=471.0, bow=4e-8),
+        }
+    )
+    seen = Measurement(contrast=(0.5,), mean_counts=(2.0,), speckle_size=1.5, background=(0.1,))
+    q = np.linspace(0.9, 1.1, 20 * 24).reshape(20, 24) * Q
+    detector = SimulatedEiger(directory=tmp_path, feed=GrainBoundaryFeed(q, sample, seen, seed=8))
+    engine(temperature_series(detector, stage, [400.0, 299.5], frames=4, frame_time=50.0, sample="Si"))
+
+    masters = [Path(doc["uri"].removeprefix("file://localhost")) for doc in _of(documents, "stream_resource")]
+    truths = [start["truth"] for start in _of(documents, "start")]
+    assert [truth["series"] for truth in truths] == [0, 1]
+    for truth, master in zip(truths, masters, strict=True):
+        told = {name: truth[name] for name in ("gamma", "diffusivity", "gb_fraction", "temperature", "bow")}
+        again = GrainBoundaryMovie(
+            q,
+            GrainBoundary(**told, q_convention=truth["q_convention"], boundaries=truth["boundaries"]),
+            Measurement(
+                frames=truth["frames"],
+                frame_time=truth["frame_time"],
+                speckle_size=truth["speckle_size"],
+                **{name: (truth[name],) for name in ("contrast", "mean_counts", "background")},
+            ),
+            seed=truth["draw_seed"],
+        )
+        taken = np.concatenate([frames for _, frames in open_series(master).blocks()])
+        np.testing.assert_array_equal(taken, np.stack(list(again)))
+    assert truths[0]["draw_seed"] != truths[1]["draw_seed"]
+    assert truths[0]["model"] == "grain_boundary"
 
 
 def test_the_queue_server_accepts_the_plans_and_finds_the_devices(

@@ -10,13 +10,34 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gbx_beamline.config import load_config
 from gbx_beamline.errors import InputError, SeriesError, UnitError
+from gbx_beamline.geometry import overlay, q_maps, rois_from_config
+from gbx_beamline.non_equilibrium import nonequilibrium
+from gbx_beamline.records import Geometry
+from gbx_beamline.simulation import GrainBoundary
+from gbx_beamline.simulation.measurement import Measurement
 from gbx_bluesky.feeds import Conditions, ReplayFeed
+from gbx_bluesky.grain_boundary_feed import GrainBoundaryFeed, GrainBoundaryTable
+from gbx_bluesky.simulated_chx import SimulatedChx
 from gbx_bluesky.speckle_feed import Relaxation, RelaxationTable, SpeckleFeed
 from gbx_bluesky.temperature import SampleTemperature
 from gbx_bluesky.traces import RecordedTraces, SideTraces, SmoothTraces
 
 Q = 4.5e8
+
+
+def boundary(temperature: float, **changes: Any) -> GrainBoundary:
+    said: dict[str, Any] = {"gamma": 1e18, "diffusivity": 1e-22, "gb_fraction": 0.4, "bow": 4e-8}
+    return GrainBoundary(temperature=temperature, **(said | changes))
+
+
+WARM = GrainBoundaryTable(
+    {
+        300.0: boundary(300.0),
+        400.0: boundary(400.0, gamma=1e17, diffusivity=2e-21, gb_fraction=0.5, bow=2e-8),
+    }
+)
 
 
 def test_the_stage_approaches_exponentially_and_reports_arrival_within_tolerance() -> None:
@@ -115,6 +136,90 @@ def test_dynamics_outside_the_table_are_refused() -> None:
     assert table.at(300.5).rate == pytest.approx(1e-3, rel=0.05)
     with pytest.raises(InputError, match="dynamics at 470 K; needed: a temperature between 300 and 400 K"):
         table.at(470.0)
+
+
+def test_grain_boundaries_are_activated_thermally_between_their_points() -> None:
+    assert WARM.at(400.0) == WARM.points[400.0]
+    between = WARM.at(340.0)
+    # Arrhenius by an independent route: the share of the way in 1/T.
+    share = (1 / 300.0 - 1 / 340.0) / (1 / 300.0 - 1 / 400.0)
+    assert between.gamma == pytest.approx(1e18 * 0.1**share)
+    assert between.diffusivity == pytest.approx(1e-22 * 20.0**share)
+    assert between.gb_fraction == pytest.approx(0.44)
+    assert between.bow == pytest.approx(3.2e-8)
+    assert between.temperature == 340.0
+    beyond = WARM.at(400.8)
+    assert (beyond.gamma, beyond.temperature) == (pytest.approx(1e17), 400.8)
+    with pytest.raises(InputError, match=r"dynamics at 298\.9 K; needed: a temperature between 300 and 400 K"):
+        WARM.at(298.9)
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        ({}, r"a sample of {}; needed: at least one point"),
+        ({300.0: boundary(300.0), 400.0: boundary(400.0, boundaries=2)}, "one value of .*boundaries"),
+        ({300.0: boundary(300.0, diffusivity=0.0)}, "gamma and diffusivity above 0"),
+        ({300.0: boundary(301.0)}, "a boundary of 301 K at 300 K"),
+        ({26.85: boundary(26.85), -1.0: boundary(26.85)}, "temperature -1"),
+    ],
+)
+def test_points_that_are_no_one_sample_are_refused(points: dict[float, GrainBoundary], words: str) -> None:
+    with pytest.raises((InputError, UnitError), match=words):
+        GrainBoundaryTable(points)
+
+
+def test_grain_boundaries_on_the_detector_are_those_of_the_table_each_series_another_draw() -> None:
+    feed = GrainBoundaryFeed(np.full((8, 8), Q), WARM, Measurement(contrast=(0.5,), mean_counts=(2.0,)), seed=1)
+    assert feed.truth is None
+    with pytest.raises(SeriesError, match="the grain boundary feed knows no temperature"):
+        feed.frames(2)
+    feed.set(Conditions(temperature=340.0, frame_time=20.0, frames=50))
+    movie = feed.movie(50, 0)
+    truth = feed.truth
+    assert truth is not None
+    assert (feed.shape, feed.dtype, movie.shape) == ((8, 8), np.uint16, (50, 8, 8))
+    assert movie.boundary == WARM.at(340.0)
+    draw = GrainBoundary(
+        **{name: truth[name] for name in ("gamma", "diffusivity", "gb_fraction", "bow", "temperature")}, q=Q
+    )
+    maps = draw.two_time(truth["draw_seed"], size=None, t=20.0 * np.arange(50), normalised=True)
+    np.testing.assert_allclose(movie.true_two_time(Q) - 1.0, (maps - 1.0) * 0.5 / draw.contrast, atol=1e-6)
+    assert np.abs(feed.movie(50, 1).true_two_time(Q) - movie.true_two_time(Q)).max() > 1e-3
+    next(feed.frames(50))
+    assert feed.series == 1
+    with pytest.raises(InputError, match="dynamics at 500 K"):
+        feed.set(Conditions(temperature=500.0, frame_time=20.0, frames=50))
+
+
+def test_the_simulated_chx_tells_the_true_s_of_each_q_roi(tmp_path: Path, repository: Path) -> None:
+    config = load_config(repository / "configs" / "demo.yaml")
+    feed = SimulatedChx(config, tmp_path).detector.feed
+    truths = []
+    for point in config.demo.dynamics:
+        feed.set(Conditions(temperature=point.temperature_k, frame_time=25.0, frames=100))
+        truths.append(feed.truth)
+    # The paper's norm ratios are 0.097, 0.771 and 0.837 at 299, 421 and 471 K; draws scatter about ours.
+    norms = np.sqrt([truth["s_noneq"] for truth in truths])
+    assert norms.shape == (4, 3)
+    for found, (low, high) in zip(norms, [(0.03, 0.2), (0.4, 0.7), (0.7, 0.82), (0.78, 0.87)], strict=True):
+        assert low < found.min() <= found.max() < high
+
+    # By another route: the mean of the maps of many pixels' q, from the draw alone.
+    analysed = overlay(Geometry(shape=(512, 512), flip_y=True), config.demo.geometry)
+    analysed = overlay(analysed, config.analysis.geometry)
+    rois = rois_from_config(analysed, config.analysis.rois)
+    q = np.sort(np.abs(q_maps(analysed).q_par[rois.labels == 2]))[150::300]
+    sample = ("gamma", "diffusivity", "gb_fraction", "temperature", "bow", "boundaries")
+    maps = GrainBoundary(**{name: truths[3][name] for name in sample}, q=tuple(q)).two_time(
+        truths[3]["draw_seed"], size=None, t=25.0 * np.arange(100), normalised=True
+    )
+    expected = nonequilibrium(maps.mean(axis=0))
+    assert truths[3]["s_noneq"][1] == pytest.approx(expected.s_noneq, abs=1e-4)
+
+    # More than one trigger is more than one draw: no single truth.
+    feed.set(Conditions(temperature=471.0, frame_time=25.0, frames=100, triggers=2))
+    assert "s_noneq" not in feed.truth
 
 
 def test_smooth_traces_have_the_covariance_they_promise() -> None:
