@@ -41,9 +41,22 @@ class Modes:
         return self.basis @ (bow * x * (1.0 - x))
 
 
-@lru_cache(maxsize=16)
+LARGEST_KEPT = 300
+"""Sites up to which modes are kept: as many bases as there are such sizes fit into 100 MB."""
+
+
 def sine_modes(sites: int) -> Modes:
     """The modes of a boundary of ``sites`` sites, 3 or more."""
+    return _kept_modes(sites) if sites <= LARGEST_KEPT else _modes(sites)
+
+
+@lru_cache(maxsize=LARGEST_KEPT)
+def _kept_modes(sites: int) -> Modes:
+    # A beam sees boundaries of many sizes, and the basis takes longer than what is drawn in it.
+    return _modes(sites)
+
+
+def _modes(sites: int) -> Modes:
     n = np.arange(1, sites - 1)
     basis = np.sqrt(2.0 / (sites - 1)) * np.sin(np.pi * np.outer(n, n) / (sites - 1))
     curvature = 4.0 * np.sin(np.pi * n / (2 * (sites - 1))) ** 2

@@ -85,6 +85,7 @@ class TorchArrays:
 
     Raises:
         DependencyError: torch is absent.
+        InputError: no such device.
     """
 
     def __init__(self, device: str, seeds: Sequence[int]) -> None:
@@ -97,7 +98,15 @@ class TorchArrays:
                 action='install gbx-beamline[learning], or leave engine at "numpy"',
             ) from error
         self.xp: Any = torch
-        self._device = torch.device(device)
+        try:
+            self._device = torch.device(device)
+            torch.empty(0, device=self._device)
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(
+                f"device {device!r}: {str(error).splitlines()[0]}",
+                needed='a device that torch has here, such as "cpu" or "cuda"',
+                action="choose another",
+            ) from error
         entropy = np.random.SeedSequence(list(seeds), spawn_key=(int(Purpose.MAPS),)).generate_state(1, np.uint64)
         self._generator = torch.Generator(device=self._device).manual_seed(int(entropy[0] >> np.uint64(1)))
         self.block = NumpyArrays.block if self._device.type == "cpu" else 64 * NumpyArrays.block

@@ -69,8 +69,8 @@ def measured_maps(draw: Draw, measurement: Measurement, seed: int, size: int = 6
     by the frames' means; with fewer than about 100 pixels in a group, or 30 speckles, photons show more outliers.
 
     Args:
-        draw: from ``draw_seen``, or from ``draw_at_cells``, which is faster and leaves out what the boundaries do
-            within a cell.
+        draw: from ``draw_seen``, for which memory grows as the square of the frames; or from ``draw_at_cells``, which
+            is faster and leaves out what boundaries, avalanches and beam do within a cell.
         measurement: the settings. Frames beyond ``size * (frames // size)`` are dropped.
         seed: same seed, same maps; that of ``traces_of`` too.
         size: n cells.
@@ -119,7 +119,7 @@ def measured_maps_batch(
         Maps with g2 (S, Q, n, n).
 
     Raises:
-        InputError: as ``measured_maps``, or scans that do not fit together.
+        InputError: as ``measured_maps``, scans that do not fit together, or an engine or device that is not there.
         DependencyError: torch is absent.
     """
     if not len(boundaries) == len(measurements) == len(seeds) or not seeds:
@@ -130,9 +130,17 @@ def measured_maps_batch(
         )
     check_cells(measurements, size)
     _check_detection(measurements, size, groups)
-    arrays: Arrays = TorchArrays(device, seeds) if engine == "torch" else NumpyArrays()
+    arrays = _arrays(engine, device, seeds)
     draws = [draw_at_cells(*one, size) for one in zip(boundaries, measurements, seeds, strict=True)]
     return _maps(draws, measurements, seeds, size, groups, arrays)
+
+
+def _arrays(engine: str, device: str, seeds: Sequence[int]) -> Arrays:
+    if engine == "torch":
+        return TorchArrays(device, seeds)
+    if engine != "numpy":
+        raise InputError(f"engine {engine!r}", needed='"numpy" or "torch"', action="choose one")
+    return NumpyArrays()
 
 
 def _check_detection(measurements: Sequence[Measurement], size: int, groups: int) -> None:
