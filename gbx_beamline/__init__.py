@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gbx_beamline.frames import Series as Series
     from gbx_beamline.frames import open_series as open_series
     from gbx_beamline.geometry import q_rois as q_rois
+    from gbx_beamline.learning import load_model as load_model
     from gbx_beamline.non_equilibrium import nonequilibrium as nonequilibrium
     from gbx_beamline.pipeline import analyze as analyze
     from gbx_beamline.simulation import GrainBoundary as GrainBoundary
@@ -34,6 +35,7 @@ _HOMES = {
     "Series": "frames",
     "open_series": "frames",
     "q_rois": "geometry",
+    "load_model": "learning",
     # The module is spelt apart: a submodule of the function's own name would shadow it on first import.
     "nonequilibrium": "non_equilibrium",
     "analyze": "pipeline",
@@ -48,6 +50,7 @@ __all__ = [
     "Series",
     "analyze",
     "load_config",
+    "load_model",
     "nonequilibrium",
     "one_time",
     "open_series",

@@ -9,7 +9,8 @@
     │   ├── GeometryError        a quantity is absent or impossible
     │   ├── RoiError             a q-ROI is empty, masked, off the detector or misshapen
     │   ├── UnitError            a number that only makes sense in another unit
-    │   └── MapError             a two-time map that is none
+    │   ├── MapError             a two-time map that is none
+    │   └── ContractError        a scan that a model's input contract does not cover
     ├── ConfigError              configs/*.yaml
     ├── CatalogError             Tiled
     │   ├── CatalogUnreachableError
@@ -76,6 +77,10 @@ class UnitError(InputError):
 
 class MapError(InputError):
     """Not a two-time map."""
+
+
+class ContractError(InputError):
+    """A scan that the input contract of a model does not cover."""
 
 
 class ConfigError(GbxError):

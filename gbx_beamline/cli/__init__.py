@@ -13,12 +13,15 @@ import click
 from rich.console import Console
 
 from gbx_beamline import __version__, assemble
+from gbx_beamline.cli._evaluate import evaluate
 from gbx_beamline.cli._figures import figures as figures_group
 from gbx_beamline.cli._files import ALLOW_INCOMPLETE, analyze_file, check_place
+from gbx_beamline.cli._models import models
 from gbx_beamline.cli._options import config_option
 from gbx_beamline.cli._regions import with_rois
 from gbx_beamline.cli._saying import EXIT_INTERRUPTED, EXIT_REFUSED, print_error, refuse, unforeseen
 from gbx_beamline.cli._simulate import simulate
+from gbx_beamline.cli._train import adapt, finetune, train
 from gbx_beamline.config import Config
 from gbx_beamline.errors import GbxError, InputError, RoiError
 from gbx_beamline.records import ScanFailure
@@ -223,3 +226,5 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
 
 gbx.add_command(simulate)
 gbx.add_command(figures_group)
+for command in (train, adapt, finetune, evaluate, models):
+    gbx.add_command(command)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gbx_beamline import assemble
+from gbx_beamline.cli._going_on import how_to_go_on
 from gbx_beamline.cli._options import config_option
 from gbx_beamline.config import Config
 
@@ -68,7 +67,7 @@ def simulate(
 
     config = assemble.configuration(config_path)
     settings = config.simulation.with_choices(members=members, mode=mode, size=size, seed=seed)
-    with _shown() as told, _how_to_go_on():
+    with _shown() as told, how_to_go_on():
         done = simulate_ensemble(settings, folder, workers=workers, dask=dask, progress=told)
     click.echo(_said(done))
     for note in done.notes:
@@ -107,13 +106,3 @@ def _shown() -> Iterator[Told]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("members", total=None)
         yield lambda done, members: progress.update(bar, completed=done, total=members)
-
-
-@contextmanager
-def _how_to_go_on() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        again = shlex.join(["gbx", *sys.argv[1:]])
-        click.echo(f"stopped; what is whole is kept. Go on with: {again}", err=True)
-        raise

@@ -26,7 +26,10 @@ from gbx_beamline.config._analysis import (
 )
 from gbx_beamline.config._base import LARGEST_Q, Strict
 from gbx_beamline.config._demo import DemoConfig, DemoDynamics
+from gbx_beamline.config._models import ModelsConfig
+from gbx_beamline.config._paper_family import PaperFamilyConfig
 from gbx_beamline.config._simulation import MeasurementSimulation, PaperSimulation, SimulationConfig
+from gbx_beamline.config._training import TrainingConfig, TrainingData, TrainingNetwork
 from gbx_beamline.errors import ConfigError
 
 __all__ = [
@@ -41,7 +44,9 @@ __all__ = [
     "GeometryConfig",
     "MaskConfig",
     "MeasurementSimulation",
+    "ModelsConfig",
     "NonEquilibriumConfig",
+    "PaperFamilyConfig",
     "PaperSimulation",
     "QBox",
     "QRing",
@@ -49,6 +54,9 @@ __all__ = [
     "Rule",
     "SampleConfig",
     "SimulationConfig",
+    "TrainingConfig",
+    "TrainingData",
+    "TrainingNetwork",
     "load_config",
     "parse_config",
 ]
@@ -84,6 +92,9 @@ class Config(Strict):
     catalog: CatalogConfig = CatalogConfig()
     demo: DemoConfig = DemoConfig()
     simulation: SimulationConfig = SimulationConfig()
+    models: ModelsConfig = ModelsConfig()
+    training: TrainingConfig = TrainingConfig()
+    paper_family: PaperFamilyConfig = PaperFamilyConfig()
 
     def for_sample(self, sample: str | None) -> AnalysisConfig:
         """The analysis settings of one sample: q-ROIs and mask replaced whole, geometry value by value."""
@@ -100,8 +111,8 @@ class Config(Strict):
 def load_config(path: Path | str) -> Config:
     """Read and check a YAML file.
 
-    Paths inside it are taken relative to the file's folder, except ``catalog.directory``, which is relative
-    to the working folder because it is where data are written.
+    Paths inside it are taken relative to the file's folder, except ``catalog.directory`` and the folders of
+    ``models``, which are relative to the working folder because they are where data are written.
 
     Raises:
         ConfigError: no such file, no YAML, an unknown key or an impossible value; every mistake is named.

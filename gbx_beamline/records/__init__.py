@@ -10,6 +10,7 @@ from gbx_beamline.records._arrays import Bools, Floats, Labels, Region
 from gbx_beamline.records._care import Exclusions, FrameVerdict, Jump, JumpCheck, MotionCheck, PixelVerdict, Segment
 from gbx_beamline.records._correlation import FineLags, OneTime, PixelGroups, TwoTime
 from gbx_beamline.records._detector import FrameSource, Geometry, RoiSet
+from gbx_beamline.records._inference import PARAMETERS, Estimate, Flag, Inference, Predictor
 from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource, KineticsFit, MultiTau, Scaling
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
 from gbx_beamline.records._scan import (
@@ -25,6 +26,7 @@ from gbx_beamline.records._scan import (
 __all__ = [
     "ALGORITHM_VERSION",
     "G4",
+    "PARAMETERS",
     "SCHEMA_VERSION",
     "AgeSlices",
     "AgeWindow",
@@ -32,12 +34,15 @@ __all__ = [
     "CorrectedS",
     "DecayFit",
     "ErrorSource",
+    "Estimate",
     "Exclusions",
     "FineLags",
+    "Flag",
     "Floats",
     "FrameSource",
     "FrameVerdict",
     "Geometry",
+    "Inference",
     "Jump",
     "JumpCheck",
     "KineticsFit",
@@ -48,6 +53,7 @@ __all__ = [
     "OneTime",
     "PixelGroups",
     "PixelVerdict",
+    "Predictor",
     "Provenance",
     "Region",
     "ResultSink",
