@@ -60,6 +60,8 @@ class PaperSchedule(Strict):
     """constant: as the paper. cosine: rises over ``warmup`` steps and falls as half a cosine to a hundredth."""
     warmup: Annotated[int, Field(ge=0)] = 100
     """Steps."""
+    largest_gradient: Positive | None = None
+    """Norm at which gradients are clipped; None = never, as the paper."""
     look_every: Annotated[int, Field(ge=1)] = 2
     """Epochs between looks at the validation's members; the best weights seen there are kept."""
 

@@ -37,7 +37,21 @@ from gbx_services.doctor import QT_LIBRARIES
 from gbx_tiled.embedded import CatalogAddress
 
 PNG = b"\x89PNG\r\n\x1a\n"
-OWN_COMMANDS = ("analyze", "results", "report", "doctor", "demo", "import")
+OWN_COMMANDS = (
+    "analyze",
+    "results",
+    "report",
+    "doctor",
+    "demo",
+    "import",
+    "simulate",
+    "figures",
+    "models",
+    "train",
+    "adapt",
+    "finetune",
+    "evaluate",
+)
 
 
 @pytest.fixture

@@ -139,8 +139,8 @@ class _Stage:
         loss = self._task.loss(self.step)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        gradients = [each.grad for each in self._trained if each.grad is not None]
-        if bool(torch.isfinite(loss)) and bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):
+        norm = torch.nn.utils.clip_grad_norm_(self._trained, self._schedule.largest_gradient or math.inf)
+        if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
             self._optimiser.step()
         self.step += 1
         return float(loss.detach())
