@@ -27,7 +27,9 @@ _FILE_WIDTH = 200
     help="Folder of the figures and of the numbers in them (CSV); made when absent.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace figures and numbers that are there.")
-@click.option("--again", is_flag=True, help="Ask the models again where an evaluation on the same suites is kept.")
+@click.option(
+    "--again", is_flag=True, help="Ask the models again where an evaluation on these suites is kept; it is replaced."
+)
 @click.option(
     "--bounds/--no-bounds", default=True, show_default=True, help="Compute what could be known at all (Cramér-Rao)."
 )

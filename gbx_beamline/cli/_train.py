@@ -58,7 +58,9 @@ def _experiments_options(command: _Command) -> _Command:
     show_default=True,
     help="gbx: posteriors, on fresh simulations of measurements. paper: the paper's network on its ensemble.",
 )
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that simulate; default: as configured (1).")
+@click.option(
+    "--workers", type=click.IntRange(min=0), help="Processes that simulate; default: as configured (one per core)."
+)
 @_device_option
 @click.option(
     "--calibrate/--no-calibrate",

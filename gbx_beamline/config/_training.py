@@ -36,7 +36,7 @@ class TrainingData(Strict):
     """Per q-ROI, log-uniform."""
     counts: Range = (0.6, 40.0)
     """Photons per pixel and time cell, log-uniform."""
-    alternatives: Share = 0.2
+    alternatives: Share = 0.25
     """Share of scans that are no grain boundaries, for the head that tells kinds of dynamics apart."""
     shots: Annotated[int, Field(ge=1)] = 8
     """Scans made of one boundary's trajectory, each with another D, lambda and measurement: a trajectory costs more
@@ -88,13 +88,13 @@ class TrainingConfig(Strict):
     """What ``gbx train`` does. Same configuration and seed, same model: how many processes simulate does not matter."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 5
-    steps: Annotated[int, Field(ge=1)] = 2000
+    steps: Annotated[int, Field(ge=1)] = 6000
     """Of the optimiser."""
     scans_per_step: Annotated[int, Field(ge=8)] = 256
     passes: Annotated[int, Field(ge=1)] = 2
     """Steps that see the same scans, some steps apart: a step takes a quarter of the time that simulating its scans
     does."""
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 2e-3
     """At its highest; it rises over ``warmup`` steps and falls as a cosine to a hundredth."""
     warmup: Annotated[int, Field(ge=0)] = 100
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3
@@ -113,7 +113,7 @@ class TrainingConfig(Strict):
     simulating does); 0 = this one does both."""
     checkpoint_minutes: Positive = 3.0
     validation_scans: Annotated[int, Field(ge=16)] = 2048
-    validation_steps: Annotated[int, Field(ge=1)] = 250
+    validation_steps: Annotated[int, Field(ge=1)] = 500
     """Steps between looks at scans that training does not see."""
     calibration_scans: Annotated[int, Field(ge=0)] = 3000
     """Simulated after training, for what is familiar to the network and for how sure it may be of kinds; fewer than 400

@@ -20,8 +20,10 @@ CHANNELS = ("correlation", "residual", "known")
 is the mean of c along each diagonal (Eq. 1). asinh is the number itself where it is noise, its logarithm where it is
 large: a clip would make strong drifts of bright scans alike."""
 
-CURVES = ("baseline", "log10_error")
-"""TTI in bins of lag, and log10 of its standard error from the scatter within each bin, taken as independent."""
+CURVES = ("baseline", "log10_error", "log10_decay", "log10_noise_of_decay")
+"""In bins of lag: TTI; log10 of its standard error from the scatter within each bin, taken as independent; log10 of by
+how much of its level at the first lags TTI has fallen, and of that number's own noise, which is where it ends. Small
+decays go as ``q^2 D tau``: D shows as a shift of the logarithm, which a network need not find for itself."""
 
 BINS = 24
 
@@ -68,6 +70,9 @@ window / 2500 s - 1; (T - 400 K) / 100 K; 1000 K / T - 2.5."""
 SMALLEST = 1e-3
 """Of a mean square over sigma^2 or an error, where its logarithm ends."""
 
+LOWEST_LEVEL = 0.02
+"""Of TTI at the first lags, in units of the reference contrast: below there is no decay to be seen."""
+
 WORST_ERROR = 10.0
 """Standard error of a bin of lags without a known cell."""
 
@@ -100,7 +105,7 @@ def roi_features(
         facts: of the same maps.
 
     Returns:
-        (R, C, n, n) channels, (R, 2, L) curves and (R, S) scalars, float32, finite.
+        (R, C, n, n) channels, (R, 4, L) curves and (R, S) scalars, float32, finite.
     """
     count, cells = g2.shape[:2]
     flat, following, starts = _upper(cells)
@@ -132,7 +137,7 @@ def roi_features(
 def _curves(
     total: NDArray[np.float64], pairs: NDArray[np.int64], squares: NDArray[np.float64], sigma: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """(R, 2, L) from sums over each lag.
+    """(R, 4, L) from sums over each lag.
 
     The scatter has one pair of noise sigma in addition: a bin of one pair has none of its own.
     """
@@ -141,7 +146,12 @@ def _curves(
     level = np.divide(np.add.reduceat(total, first, axis=1), n, out=np.zeros((len(n), BINS)), where=n > 0)
     scatter = np.add.reduceat(squares, first, axis=1) + sigma[:, None] ** 2
     error = np.divide(np.sqrt(scatter), n, out=np.full(level.shape, WORST_ERROR), where=n > 0)
-    return np.stack([level, np.log10(np.clip(error, SMALLEST * 0.1, WORST_ERROR))], axis=1).astype(np.float32)
+    error = np.clip(error, SMALLEST * 0.1, WORST_ERROR)
+    top = level[:, :2].mean(axis=1, keepdims=True)
+    height = np.maximum(top, LOWEST_LEVEL)
+    noise = np.hypot(error, error[:, :1]) / height
+    decay = np.hypot(np.maximum(top - level, 0.0) / height, noise)
+    return np.stack([level, np.log10(error), np.log10(decay), np.log10(noise)], axis=1).astype(np.float32)
 
 
 def _between_neighbours(

@@ -45,7 +45,8 @@ LIKELY_DIFFUSIVE = 0.2
 
 NOT_EXCLUDED = 0.05
 """Probability of a static sample against grain boundaries alone, at even odds, from which it is not excluded. Slow
-boundaries look static, so the two overlap; with calibrated probabilities at most 5.3 % of static samples are below."""
+boundaries look static, so the two overlap; with calibrated probabilities at most 5.3 % of static samples are below.
+``Belief.assess`` leaves the flag out where D is determined and static is less probable than not."""
 
 TEMPERATURES = (0.05, 20.0)
 """Range that the fit looks in."""

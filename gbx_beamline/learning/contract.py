@@ -43,7 +43,7 @@ __all__ = [
     "scan_input",
 ]
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 """Changes whenever the same scan becomes another input: a model of another version is not used."""
 
 
@@ -115,7 +115,7 @@ class ScanInput(NamedTuple):
     maps: NDArray[np.float32]
     """(Q, C, n, n): the channels of ``CHANNELS``."""
     curves: NDArray[np.float32]
-    """(Q, 2, L): the curves of ``CURVES`` in ``lag_bins``."""
+    """(Q, 4, L): the curves of ``CURVES`` in ``lag_bins``."""
     scalars: NDArray[np.float32]
     """(Q, S): the numbers of ``SCALARS``."""
     notes: tuple[str, ...] = ()

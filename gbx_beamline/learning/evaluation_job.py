@@ -29,7 +29,7 @@ class Judged:
     model: StoredModel
     report: EvaluationReport
     kept: Path | None
-    """Where the evaluation was kept; None where an earlier one of the same suites stands."""
+    """Where the evaluation was kept; None where an earlier one of these suites stands."""
 
 
 def prepare_suites(config: Config, names: Sequence[str], told: Told, *, workers: int = 1) -> dict[str, PreparedSuite]:
@@ -77,7 +77,7 @@ def evaluate_model(
         model: of any family.
         suites: prepared.
         told: told how far it is.
-        again: True evaluates also where an evaluation on the same suites is there.
+        again: True evaluates also where an evaluation on these suites is there.
         bounds: compute Cramér-Rao bounds beside the answers.
         workers: processes for the bounds.
 
@@ -89,8 +89,11 @@ def evaluate_model(
 
     wanted = {name: suite.settings.key for name, suite in suites.items()}
     earlier = None if again else store.evaluation(model)
-    if earlier is not None and earlier["suites"] == wanted:
-        return Judged(model, EvaluationReport.from_json(earlier), None)
+    if earlier is not None and wanted.items() <= earlier["suites"].items():
+        # One of more suites is not replaced by one of fewer: the gate needs them all.
+        report = EvaluationReport.from_json(earlier)
+        if not bounds or _has_bounds(report):
+            return Judged(model, report, None)
     judged = _as_judged(model)
     drawn = _Drawn()
     report = evaluate(
@@ -106,6 +109,10 @@ def evaluate_model(
     if drawn.embedding is not None:
         _with_truth(drawn.embedding, judged, report).save(store.findings(model)[0])
     return Judged(model, report, kept)
+
+
+def _has_bounds(report: EvaluationReport) -> bool:
+    return any(np.isfinite(answers.bound).any() for answers in report.views.values())
 
 
 class _Drawn:

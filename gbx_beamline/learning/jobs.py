@@ -72,8 +72,9 @@ def train_model(
         if not calibrate or os.environ.get("RANK", "0") != "0":
             return model
         from gbx_beamline.learning.calibration_job import calibrate_model
+        from gbx_beamline.simulation.workers import cores
 
-        return calibrate_model(config, model, directory, told, workers=max(1, settings.workers or 1))
+        return calibrate_model(config, model, directory, told, workers=settings.workers or cores())
     if workers is not None:
         raise InputError(
             f"{workers} workers for the paper's family",

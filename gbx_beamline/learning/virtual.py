@@ -29,10 +29,10 @@ from gbx_beamline.learning._virtual_settings import (
     suite_names,
 )
 from gbx_beamline.records import ALGORITHM_VERSION, TwoTime
+from gbx_beamline.simulation.measurement import measured_two_time
 
 # Processes that end with their parent and say so when they are lost: simulations of all kinds want the same.
-from gbx_beamline.simulation._ensemble_workers import loss_in_words, use_one_thread, workers_for
-from gbx_beamline.simulation.measurement import measured_two_time
+from gbx_beamline.simulation.workers import loss_in_words, use_one_thread, workers_for
 
 __all__ = [
     "FOREIGN",

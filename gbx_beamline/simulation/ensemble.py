@@ -35,7 +35,7 @@ from gbx_beamline.simulation._ensemble_folder import (
 )
 from gbx_beamline.simulation._ensemble_members import Layout, Members, simulator_for
 from gbx_beamline.simulation._ensemble_version import SIMULATION_VERSION
-from gbx_beamline.simulation._ensemble_workers import (
+from gbx_beamline.simulation.workers import (
     Workers,
     cores,
     loss_in_words,

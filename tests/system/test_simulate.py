@@ -113,8 +113,8 @@ def test_a_cluster_that_loses_a_worker_midway_makes_the_same_ensemble(
 
 
 def test_no_scheduler_and_no_worker_are_named(scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gbx_beamline.simulation._ensemble_workers.CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr("gbx_beamline.simulation._ensemble_workers.EMPTY_SECONDS", 0.5)
+    monkeypatch.setattr("gbx_beamline.simulation.workers.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("gbx_beamline.simulation.workers.EMPTY_SECONDS", 0.5)
     with pytest.raises(ServiceError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:1'.*correct --dask"):
         simulate_ensemble(SETTINGS, tmp_path, dask="tcp://127.0.0.1:1")
     with pytest.raises(ServiceError, match=r"has had no workers for .*start workers and run the same command again"):

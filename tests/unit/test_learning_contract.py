@@ -73,7 +73,7 @@ def test_training_and_inference_see_the_same_of_the_same_maps() -> None:
         assert np.isfinite(found).all()
         np.testing.assert_allclose(found, expected, rtol=0.0, atol=3e-4)
     assert measured.maps.shape == (2, len(CHANNELS), CELLS, CELLS)
-    assert measured.curves.shape == (2, 2, 24)
+    assert measured.curves.shape == (2, 4, 24)
     assert measured.scalars.shape == (2, len(SCALARS))
 
 
@@ -89,7 +89,11 @@ def test_a_map_that_is_the_same_at_all_ages_has_no_residual() -> None:
     assert (np.diagonal(correlation) == 0).all()
     edges = lag_bins(CELLS)
     first = np.array([np.exp(-edge / 20.0) for edge in edges[:10]])
-    np.testing.assert_allclose(seen.curves[0, 0, :10], first, atol=1e-5)
+    baseline, _, decay, noise = seen.curves[0, :, :10]
+    np.testing.assert_allclose(baseline, first, atol=1e-5)
+    top = first[:2].mean()
+    np.testing.assert_allclose(decay[4:], np.log10(1 - first[4:] / top), atol=0.01)
+    assert (noise < decay[4:].min()).all()
 
 
 def test_noise_of_photons_is_one_in_units_of_sigma() -> None:
@@ -175,7 +179,7 @@ def test_lag_bins_hold_every_lag_once() -> None:
 def test_contract_survives_json_and_refuses_other_versions() -> None:
     contract = InputContract(window=(1000.0, 1300.0), normalisations=("none",))
     assert InputContract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
-    with pytest.raises(ContractError, match=r"version 99.*needed: version 1"):
+    with pytest.raises(ContractError, match=r"version 99.*needed: version 2"):
         InputContract.from_json({**contract.to_json(), "version": 99})
     with pytest.raises(ContractError, match="cannot be read"):
         InputContract.from_json({**contract.to_json(), "colour": "red"})

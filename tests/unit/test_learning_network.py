@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("zuko")
 
-from gbx_beamline.learning.contract import CHANNELS, SCALARS, ScanInput  # noqa: E402
+from gbx_beamline.learning.contract import CHANNELS, CURVES, SCALARS, ScanInput  # noqa: E402
 from gbx_beamline.learning.networks import NetworkSettings, PosteriorNetwork  # noqa: E402
 from gbx_beamline.learning.networks.encoder import pool  # noqa: E402
 from gbx_beamline.learning.networks.tensors import batch_of_inputs  # noqa: E402
@@ -43,7 +43,7 @@ def scan(seed: int, rois: int) -> ScanInput:
     rng = np.random.default_rng(seed)
     return ScanInput(
         rng.standard_normal((rois, len(CHANNELS), 64, 64)).astype(np.float32),
-        rng.standard_normal((rois, 2, 24)).astype(np.float32),
+        rng.standard_normal((rois, len(CURVES), 24)).astype(np.float32),
         rng.standard_normal((rois, len(SCALARS))).astype(np.float32),
     )
 
@@ -65,10 +65,11 @@ def test_order_of_rois_does_not_matter(network: PosteriorNetwork) -> None:
     np.testing.assert_allclose(contexts[0], contexts[1], atol=1e-5)
 
 
-def test_pooling_is_mean_maximum_and_number() -> None:
+def test_pooling_is_weighted_mean_maximum_and_number() -> None:
     each = torch.tensor([[1.0, -4.0], [3.0, -2.0], [-5.0, -6.0]])
-    mean, largest, number = pool(each, torch.tensor([0, 0, 1]), 2)
-    np.testing.assert_allclose(mean, [[2.0, -3.0], [-5.0, -6.0]])
+    log_weights = torch.log(torch.tensor([[1.0, 3.0], [1.0, 1.0], [0.2, 7.0]]))
+    mean, largest, number = pool(each, log_weights, torch.tensor([0, 0, 1]), 2)
+    np.testing.assert_allclose(mean, [[2.0, -3.5], [-5.0, -6.0]], rtol=1e-6)
     np.testing.assert_allclose(largest, [[3.0, -2.0], [-5.0, -6.0]])
     np.testing.assert_allclose(number, [[np.log(2.0)], [0.0]], atol=1e-6)
 

@@ -15,7 +15,7 @@ from gbx_beamline.learning._virtual_plan import PlannedShot, plan_group
 from gbx_beamline.learning.evaluation.cramer_rao import Trajectory, cramer_rao
 from gbx_beamline.learning.virtual import PreparedSuite, SuiteSettings
 from gbx_beamline.records import PARAMETERS
-from gbx_beamline.simulation._ensemble_workers import loss_in_words, use_one_thread, workers_for
+from gbx_beamline.simulation.workers import loss_in_words, use_one_thread, workers_for
 
 VERSION = 2
 """Of the bound's definition: kept numbers of another one are computed anew."""

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from gbx_beamline.learning.contract import CHANNELS, CURVES, SCALARS
 from gbx_beamline.learning.networks._settings import NetworkSettings
 
+LARGEST_LOG_WEIGHT = 8.0
+"""Either way: a q-ROI may count for nothing beside another one, and no weight overflows."""
+
 
 @dataclass(frozen=True)
 class RoiBatch:
@@ -18,7 +21,7 @@ class RoiBatch:
     maps: Tensor
     """(R, C, n, n)."""
     curves: Tensor
-    """(R, 2, L)."""
+    """(R, 4, L)."""
     scalars: Tensor
     """(R, S)."""
     scan: Tensor
@@ -28,7 +31,11 @@ class RoiBatch:
 
 
 class ScanEncoder(nn.Module):
-    """Each q-ROI by itself, then mean and maximum over those of a scan."""
+    """Each q-ROI by itself, then weighted mean and maximum over those of a scan.
+
+    A q-ROI of few photons says little of what another one knows well: each feature has a weight that the q-ROI gives
+    itself, as measurements have that are averaged by their precision.
+    """
 
     shift: Tensor
     scale: Tensor
@@ -49,6 +56,7 @@ class ScanEncoder(nn.Module):
             nn.Linear(2 * width, 2 * width),
             nn.SiLU(),
         )
+        self.log_weights = nn.Linear(2 * width, 2 * width)
         self.scan = nn.Sequential(nn.Linear(4 * width + 1, settings.context), nn.SiLU())
         self.out = nn.Linear(settings.context, settings.context)
         # Inputs are of order one, but not of mean 0: what training finds first is where they lie.
@@ -60,35 +68,38 @@ class ScanEncoder(nn.Module):
         flat = torch.cat([batch.curves.flatten(1), batch.scalars], dim=1)
         numbers = self.numbers((flat - self.shift) * self.scale)
         each = self.roi(torch.cat([self.image(batch.maps).to(numbers.dtype), numbers], dim=1))
-        pooled = torch.cat(pool(each, batch.scan, batch.scans), dim=1)
+        log_weights = self.log_weights(each).clamp(-LARGEST_LOG_WEIGHT, LARGEST_LOG_WEIGHT)
+        pooled = torch.cat(pool(each, log_weights, batch.scan, batch.scans), dim=1)
         hidden = self.scan(pooled)
         return hidden + self.out(hidden)
 
     def standardise(self, curves: Tensor, scalars: Tensor) -> None:
-        """Take mean and spread of the numbers from these q-ROIs, (R, 2, L) and (R, S)."""
+        """Take mean and spread of the numbers from these q-ROIs, (R, 4, L) and (R, S)."""
         flat = torch.cat([curves.flatten(1), scalars], dim=1)
         self.shift.copy_(flat.mean(dim=0))
         # What hardly varies in training is not to explode where it does.
         self.scale.copy_(1.0 / flat.std(dim=0).clamp(min=0.05))
 
 
-def pool(each: Tensor, scan: Tensor, scans: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and maximum over the q-ROIs of each scan, and the logarithm of their number.
+def pool(each: Tensor, log_weights: Tensor, scan: Tensor, scans: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Weighted mean and maximum over the q-ROIs of each scan, and the logarithm of their number.
 
     Args:
         each: (R, F).
+        log_weights: (R, F) natural log of the weight of each feature in the mean.
         scan: (R,) which scan.
         scans: B.
 
     Returns:
         (B, F), (B, F), (B, 1).
     """
-    count = torch.zeros(scans, dtype=each.dtype, device=each.device).index_add_(0, scan, torch.ones_like(each[:, 0]))
-    mean = torch.zeros(scans, each.shape[1], dtype=each.dtype, device=each.device).index_add_(0, scan, each)
-    mean = mean / count[:, None]
+    weights = log_weights.exp()
+    nothing = torch.zeros(scans, each.shape[1], dtype=each.dtype, device=each.device)
+    mean = nothing.index_add(0, scan, weights * each) / nothing.index_add(0, scan, weights)
     index = scan[:, None].expand_as(each)
-    largest = torch.zeros_like(mean).scatter_reduce(0, index, each, reduce="amax", include_self=False)
-    return mean, largest, count.log()[:, None]
+    largest = nothing.scatter_reduce(0, index, each, reduce="amax", include_self=False)
+    count = nothing[:, :1].index_add(0, scan, torch.ones_like(each[:, :1]))
+    return mean, largest, count.log()
 
 
 def _image(settings: NetworkSettings) -> nn.Sequential:

@@ -59,7 +59,7 @@ class ScanArrays:
     maps: NDArray[np.float16]
     """(R, C, n, n); half precision keeps correlations to 5e-4 of the contrast, curves hold them in full."""
     curves: NDArray[np.float32]
-    """(R, 2, L)."""
+    """(R, 4, L)."""
     scalars: NDArray[np.float32]
     """(R, S)."""
     rois: NDArray[np.int64]

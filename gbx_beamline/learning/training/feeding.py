@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from gbx_beamline.config import TrainingConfig
 from gbx_beamline.errors import ServiceError
 from gbx_beamline.learning.training.batches import ScanArrays, batch_of_step
-from gbx_beamline.simulation._ensemble_workers import cores, use_one_thread
+from gbx_beamline.simulation.workers import cores, use_one_thread
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
