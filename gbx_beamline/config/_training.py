@@ -88,7 +88,7 @@ class TrainingConfig(Strict):
     """What ``gbx train`` does. Same configuration and seed, same model: how many processes simulate does not matter."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 5
-    steps: Annotated[int, Field(ge=1)] = 6000
+    steps: Annotated[int, Field(ge=1)] = 5000
     """Of the optimiser."""
     scans_per_step: Annotated[int, Field(ge=8)] = 256
     passes: Annotated[int, Field(ge=1)] = 2
