@@ -22,7 +22,7 @@ from gbx_beamline.errors import (
     RunNotFoundError,
     RunUnfinishedError,
 )
-from gbx_beamline.records import ScanFailure, ScanResult
+from gbx_beamline.records import ScanFailure, ScanInference, ScanResult
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,6 +173,51 @@ def analyze_run(
     except GbxError as error:
         outcome = pipeline.failure(scan, error, made_by)
     return Analysis(key="" if dry_run else TiledSink(catalog).publish(outcome), outcome=outcome)
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What came of asking a model about one record."""
+
+    key: str
+    """Key of the inference record that readers see."""
+    inference: ScanInference | None
+    """The record, where this call made it; None when it was there already."""
+
+
+def infer_record(catalog: Catalog, key: str, config: Config, *, result: ScanResult | None = None) -> Inferred:
+    """Ask the configured model about one correlation record and publish what it says, unless it has been asked.
+
+    A scan that is outside of the model's contract gets a record with the reason.
+
+    Args:
+        catalog: Where the record is.
+        key: Key of the correlation record.
+        config: Configuration; ``models`` says who is asked.
+        result: The record, where it is at hand: it is not read again then.
+
+    Raises:
+        CatalogError: the catalog is unreachable, or has no such record.
+        InputError: the record is a failure; there is no such model, or its folder is damaged.
+        DependencyError: torch, zuko or safetensors is absent.
+    """
+    from gbx_beamline.catalog import TiledSink, find_inference, load_record
+    from gbx_beamline.learning.predictor import model_of
+    from gbx_beamline.learning.store import ModelStore
+
+    stored = ModelStore(config.models).find()
+    existing = find_inference(catalog, key, stored.id)
+    if existing is not None:
+        return Inferred(existing.key, None)
+    found = result or load_record(catalog, key)
+    if isinstance(found, ScanFailure):
+        raise InputError(
+            f"record {key} says that the scan could not be analysed: {found.reason}",
+            needed="an analysed scan",
+            action="analyse it again first",
+        )
+    inference = pipeline.infer(found, model_of(stored), record=key)
+    return Inferred(TiledSink(catalog).publish_inference(inference), inference)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from gbx_beamline.correlation import (
     one_time,
     scaling,
 )
-from gbx_beamline.errors import RoiError
+from gbx_beamline.errors import ContractError, InputError, RoiError
 from gbx_beamline.frames import Series
 from gbx_beamline.frames.numpy_files import read_array
 from gbx_beamline.geometry import overlay, rois_from_config
@@ -33,9 +33,12 @@ from gbx_beamline.records import (
     Geometry,
     JumpCheck,
     MotionCheck,
+    Predictor,
     Provenance,
+    Refusal,
     RoiSet,
     ScanFailure,
+    ScanInference,
     ScanInfo,
     ScanResult,
     TwoTime,
@@ -167,6 +170,34 @@ def failure(scan: ScanInfo, error: Exception, made_by: Provenance) -> ScanFailur
     """The record of a scan that could not be analysed."""
     reason = str(error) or type(error).__name__
     return ScanFailure(scan=scan, kind=type(error).__name__, reason=reason, provenance=made_by)
+
+
+def infer(
+    result: ScanResult, predictor: Predictor, *, record: str = "", check: bool = True, seed: int = 0
+) -> ScanInference:
+    """What a model says of an analysed scan. A scan that it may not judge gets a refusal, with the reason.
+
+    Args:
+        result: of ``analyze``.
+        predictor: the model, e.g. from ``load_model``.
+        record: key of the correlation record, where it is in a catalog.
+        check: simulate scans from the answer and compare, which takes some seconds.
+        seed: same seed, same answer.
+    """
+    scan = result.scan
+    try:
+        if scan.temperature is None:
+            raise ContractError(
+                "the temperature of the scan is not known",
+                needed="a temperature in K, which D and the friction depend on",
+                action="record it with the run (start document: temperature in K, or T_sample in degrees Celsius)",
+            )
+        outcome = predictor.predict(result.two_time, scan.temperature, scaling=result.scaling, check=check, seed=seed)
+    except InputError as error:
+        outcome = Refusal(model_id=predictor.id, kind=type(error).__name__, reason=str(error))
+    return ScanInference(
+        record=record, scan=scan, outcome=outcome, package_version=__version__, seed=seed, checked=check
+    )
 
 
 def describe(series: Series) -> ScanInfo:

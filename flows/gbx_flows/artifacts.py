@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from PIL import Image
 
 from gbx_beamline.catalog import RecordSummary
-from gbx_beamline.figures import scan_report
+from gbx_beamline.figures import scan_report, words
 from gbx_beamline.figures.tables import rows
-from gbx_beamline.records import ScanFailure, ScanResult
+from gbx_beamline.records import ScanFailure, ScanInference, ScanResult
 
 _PICTURE_DPI = 60
 """Enough to read every number; the full picture comes from ``gbx report``."""
@@ -31,8 +31,20 @@ def artifact_key(uid: str) -> str:
     return f"xpcs-{re.sub('[^a-z0-9]+', '-', uid.lower())}"
 
 
-def report_markdown(outcome: ScanResult | ScanFailure, summaries: Iterable[RecordSummary]) -> str:
-    """Table and picture of one scan, or the reason why there is none."""
+def report_markdown(
+    outcome: ScanResult | ScanFailure,
+    summaries: Iterable[RecordSummary],
+    inference: ScanInference | None = None,
+    not_inferred: str = "",
+) -> str:
+    """Table and picture of one scan, or the reason why there is none.
+
+    Args:
+        outcome: the record.
+        summaries: its line in the list of records.
+        inference: what the model says.
+        not_inferred: why no model was asked.
+    """
     scan = outcome.scan
     temperature = "unknown temperature" if scan.temperature is None else f"{scan.temperature:.1f} K"
     head = f"# {scan.sample or 'unnamed sample'}, {temperature}\n\nrun `{scan.run_uid}`\n\n"
@@ -40,9 +52,21 @@ def report_markdown(outcome: ScanResult | ScanFailure, summaries: Iterable[Recor
         return f"{head}**Not analysed** ({outcome.kind}): {outcome.reason}\n"
     lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + " --- |" * len(_COLUMNS)]
     lines += ["| " + " | ".join(_cell(row[name]) for name in _COLUMNS) + " |" for row in rows(summaries)]
+    said = _inferred(inference, not_inferred)
     return (
-        head + "\n".join(lines) + f"\n\n![two-time correlation and drift](data:image/png;base64,{_picture(outcome)})\n"
+        head
+        + said
+        + "\n".join(lines)
+        + f"\n\n![two-time correlation and drift](data:image/png;base64,{_picture(outcome, inference)})\n"
     )
+
+
+def _inferred(inference: ScanInference | None, not_inferred: str) -> str:
+    """What the model says, with every flag: an answer is never shown without them."""
+    if inference is None:
+        return f"**No inference**: {not_inferred}\n\n" if not_inferred else ""
+    said, limits = words.inferred(inference)
+    return f"**{said}**\n\n" + "".join(f"- {limit}\n" for limit in limits) + "\n"
 
 
 def _cell(value: object) -> str:
@@ -51,10 +75,10 @@ def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
-def _picture(result: ScanResult) -> str:
+def _picture(result: ScanResult, inference: ScanInference | None) -> str:
     """The scan report as a PNG in base64, shrunk until it is small enough."""
     drawn = io.BytesIO()
-    scan_report(result).savefig(drawn, format="png", dpi=_PICTURE_DPI)
+    scan_report(result, inference=inference).savefig(drawn, format="png", dpi=_PICTURE_DPI)
     with Image.open(drawn) as opened:
         image = opened.convert("RGB")
     while len(content := _palette_png(image)) > _LARGEST_PICTURE:

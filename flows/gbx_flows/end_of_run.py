@@ -1,4 +1,4 @@
-"""What happens when a scan has ended: analyse it, publish the record, leave a report in Prefect.
+"""What happens when a scan has ended: analyse it, publish the record, ask the model, leave a report in Prefect.
 
 Follows NSLS-II's convention for end-of-run flows. The configuration file is named by ``GBX_CONFIG``, the catalog
 by its ``catalog.uri`` or by ``GBX_TILED_URI``. Flows pass uids and keys, never arrays.
@@ -19,7 +19,15 @@ from prefect.runtime import flow_run
 from prefect.tasks import Task
 
 from gbx_beamline import assemble
-from gbx_beamline.errors import AccessDeniedError, CatalogError, ConfigError, InputError, SchemaError
+from gbx_beamline.errors import (
+    AccessDeniedError,
+    CatalogError,
+    ConfigError,
+    DependencyError,
+    InputError,
+    SchemaError,
+)
+from gbx_beamline.figures import words
 from gbx_beamline.records import ScanFailure
 from gbx_flows.artifacts import artifact_key, report_markdown
 
@@ -74,16 +82,43 @@ def analyze_scan(uid: str, api_key: str | None = None, dry_run: bool = False) ->
 
 
 @_patient_task
-def publish_artifact(uid: str, key: str, api_key: str | None = None) -> None:
+def infer_scan(uid: str, key: str, api_key: str | None = None) -> str:
+    """Ask the configured model about the scan and publish what it says, unless it has been asked.
+
+    Correlation stands whatever becomes of the model: one that is not there costs an answer, not a record.
+
+    Returns:
+        Why no model was asked; empty where one was.
+    """
+    logger = get_run_logger()
+    config = assemble.configuration()
+    with assemble.open_catalog(config, api_key=api_key) as catalog:
+        try:
+            done = assemble.infer_record(catalog, key, config)
+        except (InputError, DependencyError) as error:
+            logger.error("run %s: no inference: %s", uid, error)
+            return str(error)
+    if done.inference is None:
+        logger.info("run %s was judged before: %s stands", uid, done.key)
+    else:
+        said, limits = words.inferred(done.inference)
+        logger.info("run %s: %s%s", uid, said, "".join(f"; {limit}" for limit in limits))
+    return ""
+
+
+@_patient_task
+def publish_artifact(uid: str, key: str, not_inferred: str = "", api_key: str | None = None) -> None:
     """A Markdown artifact with the table of results and a picture of the scan."""
-    from gbx_beamline.catalog import find_records, load_record
+    from gbx_beamline.catalog import find_inferences, find_records, load_inference, load_record
 
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
         summaries = [record for record in find_records(catalog, run_uid=uid) if record.key == key]
         outcome = load_record(catalog, key)
+        inferences = find_inferences(catalog, record=key)
+        inference = load_inference(catalog, inferences[-1].key) if inferences else None
     create_markdown_artifact(
-        markdown=report_markdown(outcome, summaries),
+        markdown=report_markdown(outcome, summaries, inference, not_inferred),
         key=artifact_key(uid),
         description=f"XPCS analysis of run {uid[:8]}",
     )
@@ -174,5 +209,21 @@ def end_of_run_workflow(stop_doc: Mapping[str, Any], api_key: str | None = None,
             record_failure(uid, f"{type(error).__name__}: {error}", key)
         raise
     if record:
-        publish_artifact(uid, record, key)
+        publish_artifact(uid, record, _infer(uid, record, key), key)
     return record
+
+
+def _infer(uid: str, record: str, key: str | None) -> str:
+    """Why no model was asked; empty where one was, or where none is to be."""
+    from gbx_beamline.catalog.schema import is_failure_key
+
+    if is_failure_key(record) or not assemble.configuration().models.infer:
+        return ""
+    try:
+        return infer_scan(uid, record, key)
+    except CatalogError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        # One that nobody foresaw: the scan's record is there, and its report is to come all the same.
+        get_run_logger().exception("run %s: no inference", uid)
+        return f"the model broke down: {type(error).__name__}: {error}"

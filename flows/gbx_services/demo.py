@@ -7,18 +7,30 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gbx_beamline import assemble
-from gbx_beamline.catalog import Catalog, RecordSummary, TiledSink, connect, find_records, load_record
+from gbx_beamline.catalog import (
+    Catalog,
+    InferenceSummary,
+    RecordSummary,
+    TiledSink,
+    connect,
+    find_inferences,
+    find_records,
+    load_inference,
+    load_record,
+)
 from gbx_beamline.config import Config
 from gbx_beamline.errors import ServiceError
 from gbx_beamline.figures import save, scan_report, temperature_overview
+from gbx_beamline.figures.inference_tables import inference_table
 from gbx_beamline.figures.tables import as_table
-from gbx_beamline.records import ScanResult
+from gbx_beamline.records import ScanInference, ScanResult
 from gbx_bluesky.backup import replay
 from gbx_bluesky.plans import temperature_series
 from gbx_bluesky.run_engine import make_run_engine, tiled_writer
@@ -86,9 +98,25 @@ def run_demo(config: Config, console: Console, *, config_path: Path) -> None:
             uids = _measure(config.model_copy(update={"demo": fresh}), address, trigger, bars)
             records = _await_records(catalog, uids, trigger, bars, directory / "logs")
             trigger.close()
-        results = [load_record(catalog, record.key) for record in records]
+        scans = _Scans.of(catalog, records)
         catalog.close()
-    _tell(console, records, [r for r in results if isinstance(r, ScanResult)], directory, time.monotonic() - began)
+    _tell(console, scans, directory, time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class _Scans:
+    """What is in the catalog of the demo's scans."""
+
+    records: list[RecordSummary]
+    inferences: list[InferenceSummary]
+    results: list[tuple[ScanResult, ScanInference | None]]
+
+    @classmethod
+    def of(cls, catalog: Catalog, records: list[RecordSummary]) -> _Scans:
+        inferences = [found for record in records for found in find_inferences(catalog, record=record.key)[-1:]]
+        said = {found.record: load_inference(catalog, found.key) for found in inferences}
+        loaded = [(load_record(catalog, record.key), said.get(record.key)) for record in records]
+        return cls(records, inferences, [(one, of) for one, of in loaded if isinstance(one, ScanResult)])
 
 
 @contextmanager
@@ -195,7 +223,8 @@ def _await_records(
     while True:
         records = [record for uid in uids for record in find_records(catalog, run_uid=uid)[-1:]]
         bars.analysed(len(records))
-        if len(records) == len(uids):
+        # A record is there before the flow has asked the model and drawn the report.
+        if len(records) == len(uids) and not trigger.under_way():
             return records
         if trigger.error is not None:
             raise trigger.error
@@ -208,22 +237,27 @@ def _await_records(
         time.sleep(_POLL_SECONDS)
 
 
-def _tell(
-    console: Console, records: list[RecordSummary], results: list[ScanResult], directory: Path, seconds: float
-) -> None:
+def _tell(console: Console, scans: _Scans, directory: Path, seconds: float) -> None:
     console.print()
-    console.print(as_table(records, title="Results in the catalog, linked to their raw runs"))
+    console.print(as_table(scans.records, title="Results in the catalog, linked to their raw runs"))
+    if (inferred := inference_table(scans.records, scans.inferences)) is not None:
+        console.print("\n[bold]What the model says of each scan[/]")
+        console.print(inferred)
     reports = directory / "reports"
     reports.mkdir(parents=True, exist_ok=True)
     console.print("\nReports:")
-    for result in results:
+    for result, inference in scans.results:
         kelvin = f"_{result.scan.temperature:.0f}K" if result.scan.temperature is not None else ""
-        path = save(scan_report(result), reports / f"{result.scan.run_uid[:8]}{kelvin}.png", overwrite=True)
+        page = scan_report(result, inference=inference)
+        path = save(page, reports / f"{result.scan.run_uid[:8]}{kelvin}.png", overwrite=True)
         console.print(f"  {path}", soft_wrap=True)
-    overview = reports / f"overview_{results[0].scan.run_uid[:8]}.png" if results else None
-    if overview is not None:
-        console.print(f"  {save(temperature_overview(results), overview, overwrite=True)}", soft_wrap=True)
-    first = records[0].run_uid[:8]
+    if scans.results:
+        results = [result for result, _inference in scans.results]
+        overview = save(
+            temperature_overview(results), reports / f"overview_{results[0].scan.run_uid[:8]}.png", overwrite=True
+        )
+        console.print(f"  {overview}", soft_wrap=True)
+    first = scans.records[0].run_uid[:8]
     console.print(
         f"\nDone in {seconds:.0f} s. What next:\n"
         "  gbx results                        all records in this catalog\n"

@@ -1,16 +1,21 @@
 """The catalog: records with their schema, written once and read by pointers. The only place that knows Tiled's keys."""
 
 from gbx_beamline.catalog.connect import Catalog, connect
+from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
 from gbx_beamline.catalog.publish import TiledSink
 from gbx_beamline.catalog.read import RecordSummary, find_record, find_records, find_terminal, load_record
 
 __all__ = [
     "Catalog",
+    "InferenceSummary",
     "RecordSummary",
     "TiledSink",
     "connect",
+    "find_inference",
+    "find_inferences",
     "find_record",
     "find_records",
     "find_terminal",
+    "load_inference",
     "load_record",
 ]

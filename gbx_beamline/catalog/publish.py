@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
-from gbx_beamline.catalog import schema
+from gbx_beamline.catalog import inference_schema, schema
 from gbx_beamline.catalog.connect import Catalog, said_in_words
-from gbx_beamline.records import ScanFailure, ScanResult
+from gbx_beamline.errors import RunNotFoundError
+from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
 
 _CONFLICT = 409
 
@@ -33,6 +35,7 @@ class TiledSink:
         with said_in_words(self._uri):
             self._attempts = container(catalog.processed, schema.ATTEMPTS)
             self._records = container(catalog.processed, schema.RECORDS)
+            self._inferences = container(catalog.processed, inference_schema.INFERENCES)
 
     def publish(self, outcome: ScanResult | ScanFailure) -> str:
         """Store ``outcome``; see ``ResultSink.publish``.
@@ -45,34 +48,79 @@ class TiledSink:
             if isinstance(outcome, ScanFailure):
                 metadata = schema.failure_metadata(outcome, created=time.time())
                 key = schema.pointer_key(outcome)
-                if not self._create_once(key, metadata, schema.FAILURE_SPEC):
+                if not self._create_once(self._records, key, metadata, schema.FAILURE_SPEC):
                     self._renew_reason(key, metadata)
                 return key
-            return self._publish_result(outcome)
+            return self._publish_arrays(
+                self._records,
+                schema.pointer_key(outcome),
+                schema.result_arrays(outcome),
+                lambda attempt: schema.result_metadata(outcome, attempt=attempt, created=time.time()),
+                schema.RESULT_SPEC,
+            )
 
-    def _publish_result(self, result: ScanResult) -> str:
-        key = schema.pointer_key(result)
-        if key in self._records:
+    def publish_inference(self, inference: ScanInference) -> str:
+        """Store what a model says of a correlation record, once: the first answer stands.
+
+        Args:
+            inference: of a record of this catalog.
+
+        Returns:
+            Key of the inference record.
+
+        Raises:
+            RunNotFoundError: there is no such correlation record.
+        """
+        with said_in_words(self._uri):
+            if inference.record not in self._records:
+                raise RunNotFoundError(
+                    f"no record {inference.record!r} in {self._uri}",
+                    needed="the correlation record that an inference is about",
+                    action="publish the result first",
+                )
+            key = inference_schema.inference_key(inference.record, inference.model_id)
+            if isinstance(inference.outcome, Refusal):
+                metadata = inference_schema.refusal_metadata(inference, created=time.time())
+                self._create_once(self._inferences, key, metadata, inference_schema.REFUSAL_SPEC)
+                return key
+            return self._publish_arrays(
+                self._inferences,
+                key,
+                {"samples": inference.outcome.samples},
+                lambda attempt: inference_schema.inference_metadata(inference, attempt=attempt, created=time.time()),
+                inference_schema.INFERENCE_SPEC,
+            )
+
+    def _publish_arrays(
+        self,
+        pointers: Any,
+        key: str,
+        arrays: Mapping[str, np.ndarray[Any, Any]],
+        metadata_of: Callable[[str], dict[str, Any]],
+        spec: str,
+    ) -> str:
+        """An attempt with its arrays, then the pointer to it."""
+        if key in pointers:
             return key
         attempt = str(uuid.uuid4())
-        tags = list(result.scan.access_tags) or None
+        metadata = metadata_of(attempt)
+        tags = metadata["access_tags"] or None
         folder = self._attempts.create_container(
             attempt,
             metadata={"identity": key, "created": time.time(), "published": False},
             access_tags=tags,
         )
-        for name, array in schema.result_arrays(result).items():
+        for name, array in arrays.items():
             _write(folder, name, array, tags)
-        metadata = schema.result_metadata(result, attempt=attempt, created=time.time())
-        if self._create_once(key, metadata, schema.RESULT_SPEC):
+        if self._create_once(pointers, key, metadata, spec):
             folder.update_metadata({"published": True}, drop_revision=True)
         else:
             self._remove(attempt)
         return key
 
-    def _create_once(self, key: str, metadata: dict[str, Any], spec: str) -> bool:
+    def _create_once(self, pointers: Any, key: str, metadata: dict[str, Any], spec: str) -> bool:
         try:
-            self._records.create_container(
+            pointers.create_container(
                 key,
                 metadata=metadata,
                 specs=[Spec(spec, schema.SPEC_VERSION)],
@@ -82,7 +130,7 @@ class TiledSink:
             if error.response.status_code != _CONFLICT:
                 raise
             # A request whose answer was lost is retried by the client and may meet its own pointer.
-            return "attempt" in metadata and self._records[key].metadata.get("attempt") == metadata["attempt"]
+            return "attempt" in metadata and pointers[key].metadata.get("attempt") == metadata["attempt"]
         return True
 
     def _renew_reason(self, key: str, metadata: dict[str, Any]) -> None:
@@ -107,10 +155,14 @@ class TiledSink:
             stale = self._attempts.search(Key("published") == False).search(  # noqa: E712 - a Tiled query
                 Key("created") < time.time() - older_than
             )
-            abandoned = [key for key in stale if not len(self._records.search(Key("attempt") == key))]
+            abandoned = [key for key in stale if not self._is_named(key)]
             for key in abandoned:
                 self._remove(key)
         return len(abandoned)
+
+    def _is_named(self, attempt: str) -> bool:
+        """Whether any pointer names this attempt."""
+        return any(len(pointers.search(Key("attempt") == attempt)) for pointers in (self._records, self._inferences))
 
 
 def container(parent: Any, key: str) -> Any:

@@ -49,6 +49,7 @@ RESULT_SPEC = "XPCSResult"
 FAILURE_SPEC = "XPCSFailure"
 SPEC_VERSION = f"{SCHEMA_VERSION}.0"
 
+_FAILED = "-failed"
 _NE_ARRAYS = ("drift", "tti")
 _G4_ARRAYS = ("tau", "raw", "pairs", "tau_groups", "noise_free", "error")
 
@@ -61,7 +62,12 @@ def identity(scan: ScanInfo, provenance: Provenance) -> str:
 def pointer_key(outcome: ScanResult | ScanFailure) -> str:
     """Key of the pointer of a result or of a failure."""
     key = identity(outcome.scan, outcome.provenance)
-    return key if isinstance(outcome, ScanResult) else f"{key}-failed"
+    return key if isinstance(outcome, ScanResult) else f"{key}{_FAILED}"
+
+
+def is_failure_key(key: str) -> bool:
+    """Whether a key of a record is that of a failure."""
+    return key.endswith(_FAILED)
 
 
 def result_arrays(result: ScanResult) -> dict[str, np.ndarray[Any, Any]]:

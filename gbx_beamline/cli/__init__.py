@@ -23,8 +23,8 @@ from gbx_beamline.cli._saying import EXIT_INTERRUPTED, EXIT_REFUSED, print_error
 from gbx_beamline.cli._simulate import simulate
 from gbx_beamline.cli._train import adapt, finetune, train
 from gbx_beamline.config import Config
-from gbx_beamline.errors import GbxError, InputError, RoiError
-from gbx_beamline.records import ScanFailure
+from gbx_beamline.errors import DependencyError, GbxError, InputError, RoiError
+from gbx_beamline.records import ScanFailure, ScanResult
 
 if TYPE_CHECKING:
     from gbx_beamline.catalog import Catalog
@@ -143,21 +143,38 @@ def analyze(
 
 
 def _analyze_uid(uid: str, config: Config) -> None:
-    from gbx_beamline.catalog import find_record, find_records
+    from gbx_beamline.catalog import find_inferences, find_record, find_records
     from gbx_beamline.figures.tables import print_table
 
     with _open_catalog(config) as catalog:
         done = assemble.analyze_run(catalog, uid, config, retry_failed=True)
         full_uid = find_record(catalog, uid).run_uid
         records = [record for record in find_records(catalog, run_uid=full_uid) if record.key == done.key]
+        not_inferred = None
+        if config.models.infer and not any(record.failed for record in records):
+            not_inferred = _why_not_inferred(catalog, done, config)
+        inferences = find_inferences(catalog, record=done.key)
     if isinstance(done.outcome, ScanFailure):
         print_error(done.outcome.reason.replace(*ALLOW_INCOMPLETE))
         click.echo(f"record {done.key}")
         sys.exit(EXIT_REFUSED)
-    print_table(records)
+    print_table(records, inferences)
+    if not_inferred is not None:
+        # The correlation stands whatever becomes of the model.
+        print_error(f"no inference: {not_inferred}", label="note")
     if done.already_there:
         click.echo("This run had been analysed with these settings before; the record stands.")
     click.echo(f"record {done.key}\nnext: gbx report {full_uid[:8]}")
+
+
+def _why_not_inferred(catalog: Catalog, done: assemble.Analysis, config: Config) -> str | None:
+    """Ask the model; what keeps it from being asked, in words."""
+    result = done.outcome if isinstance(done.outcome, ScanResult) else None
+    try:
+        assemble.infer_record(catalog, done.key, config, result=result)
+    except (InputError, DependencyError) as error:
+        return str(error)
+    return None
 
 
 @gbx.command()
@@ -170,17 +187,18 @@ def results(config_path: Path | None, run_uid: str | None, sample: str | None, f
 
     Example: gbx results --format csv > results.csv
     """
-    from gbx_beamline.catalog import find_record, find_records
+    from gbx_beamline.catalog import find_inferences, find_record, find_records
     from gbx_beamline.figures.tables import as_text, print_table
 
     config = assemble.configuration(config_path)
     with _open_catalog(config) as catalog:
         uid = None if run_uid is None else find_record(catalog, run_uid).run_uid
         records = find_records(catalog, run_uid=uid, sample=sample)
+        inferences = find_inferences(catalog, run_uid=uid, sample=sample)
     if form != "table":
-        click.echo(as_text(records, "csv" if form == "csv" else "json"))
+        click.echo(as_text(records, "csv" if form == "csv" else "json", inferences))
     elif records:
-        print_table(records)
+        print_table(records, inferences)
     elif sample is not None:
         click.echo(f"No results of a sample {sample!r}.")
     else:
@@ -199,7 +217,7 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
     Example: gbx report 1a2b3c4d --out scan.png
     """
     from gbx_beamline import figures
-    from gbx_beamline.catalog import find_record, load_record
+    from gbx_beamline.catalog import find_inferences, find_record, load_inference, load_record
     from gbx_beamline.figures.tables import print_table
 
     if out is not None:
@@ -209,6 +227,8 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
         picture = out or Path(f"{record.run_uid[:8]}_gbx.png")
         check_place(picture, overwrite)
         outcome = load_record(catalog, record.key)
+        inferences = find_inferences(catalog, record=record.key)
+        inference = load_inference(catalog, inferences[-1].key) if inferences else None
     if isinstance(outcome, ScanFailure):
         print_error(f"run {record.run_uid[:8]} was not analysed: {outcome.reason}")
         sys.exit(EXIT_REFUSED)
@@ -218,9 +238,9 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
             needed=f"a number from 1 to {len(outcome.rois)}",
             action=f"choose one of {', '.join(outcome.rois.names)}, counted from 1",
         )
-    drawn = figures.scan_report(outcome, roi=None if roi is None else roi - 1)
+    drawn = figures.scan_report(outcome, roi=None if roi is None else roi - 1, inference=inference)
     figures.save(drawn, picture, overwrite=overwrite)
-    print_table([record])
+    print_table([record], inferences)
     click.echo(f"report {picture}")
 
 

@@ -19,5 +19,7 @@ class ModelsConfig(Strict):
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)] = "default"
     """Who infers: an alias (default, candidate), or the id of a model that stays whatever is promoted. No path: what
     runs unattended comes out of the store."""
+    infer: bool = True
+    """Whether the end-of-run flow and `gbx analyze UID` ask the model; False leaves it at correlation."""
     suites: Path = Path("gbx-data/suites")
     """Folder of virtual experiments, which `gbx evaluate` makes once (some hundred MB) and keeps."""

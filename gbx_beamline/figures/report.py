@@ -18,7 +18,7 @@ from gbx_beamline.figures.panels import (
 )
 from gbx_beamline.figures.reduction import information, true_s_noneq
 from gbx_beamline.figures.style import LINE, Place
-from gbx_beamline.records import ScanResult
+from gbx_beamline.records import ScanInference, ScanResult
 
 MOST_ROWS = 4
 _PANELS = (two_time_panel, drift_panel, one_time_panel, slices_panel)
@@ -67,7 +67,7 @@ def _square() -> _Layout:
     return _Layout(right + side + 1.35, side, corners, side + below + 1.45)
 
 
-def scan_report(result: ScanResult, *, roi: int | None = None) -> Figure:
+def scan_report(result: ScanResult, *, roi: int | None = None, inference: ScanInference | None = None) -> Figure:
     """Draw a scan: two-time map, drift, one-time g2 with its fit, and slices at several ages.
 
     Up to four q-ROIs get a row each. Of more, the four that hold the most information (contrast x counts x
@@ -76,6 +76,7 @@ def scan_report(result: ScanResult, *, roi: int | None = None) -> Figure:
     Args:
         result: What the catalog stores; maps imported without frames or q are fine.
         roi: Index of one q-ROI, 0-based as in ``two_time.g2[roi]``.
+        inference: What a model says of the scan; it stands in the head of the page.
 
     Returns:
         A matplotlib figure with an Agg canvas, to be kept with :func:`save`.
@@ -86,7 +87,7 @@ def scan_report(result: ScanResult, *, roi: int | None = None) -> Figure:
     shown = _shown(result, roi)
     layout = _square() if len(shown) == 1 else _wide()
     image = detector_image(result)
-    head = _head_lines(result, shown, layout.characters - (18 if image else 0))
+    head = _head_lines(result, shown, inference, layout.characters - (18 if image else 0))
     head_height = max(0.98 + _height(head), 1.65 if image else 0.0)
     blocks = [_Block(index, _roi_lines(result, index, layout.characters)) for index in shown]
     heights = [0.42 + _height(block.lines) + layout.block for block in blocks]
@@ -122,7 +123,9 @@ def _shown(result: ScanResult, roi: int | None) -> list[int]:
     return [roi]
 
 
-def _head_lines(result: ScanResult, shown: list[int], characters: int) -> list[tuple[str, str]]:
+def _head_lines(
+    result: ScanResult, shown: list[int], inference: ScanInference | None, characters: int
+) -> list[tuple[str, str]]:
     """Lines under the title, with their colours."""
     count = len(result.rois)
     choice = f"{len(shown)} of {count} q-ROIs drawn" if len(shown) < count else ""
@@ -146,6 +149,10 @@ def _head_lines(result: ScanResult, shown: list[int], characters: int) -> list[t
     lines = [(words.joined(facts, characters), style.INK)]
     if choice:
         lines.append((words.wrapped(choice, characters), style.QUIET))
+    if inference is not None:
+        said, limits = words.inferred(inference)
+        lines.append((words.wrapped(said, characters), style.INK))
+        lines += [(words.wrapped(f"Model: {text}", characters), style.NOTE) for text in limits]
     lines += [(words.wrapped(f"Note: {note}", characters), style.NOTE) for note in words.notes(result)]
     return lines
 

@@ -14,8 +14,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from gbx_beamline.figures import inference_tables
+
 if TYPE_CHECKING:
-    from gbx_beamline.catalog.read import RecordSummary
+    from gbx_beamline.catalog import InferenceSummary, RecordSummary
 
 ANGSTROM = 1e-10
 
@@ -29,13 +31,22 @@ COLUMNS = (
     *("roi", "q_par_1/A", "q_z_1/A", "frames", "s_corrected", "s_low", "s_high", "s_status"),
     *("s_noneq", "s_noneq_norm", "s_true"),
     *("drift/contrast", "drift_bare/contrast", "tau_s", "status", "record"),
+    *inference_tables.COLUMNS,
 )
 """Keys of a row, in order."""
 
 
-def rows(records: Iterable[RecordSummary]) -> list[Row]:
-    """One row per q-ROI of each result and one per failure; q in 1/Angstrom, times in s, None = not measured."""
-    return [row for record in records for row in (_failure(record) if record.failed else _result(record))]
+def rows(records: Iterable[RecordSummary], inferences: Iterable[InferenceSummary] = ()) -> list[Row]:
+    """One row per q-ROI of each result and one per failure; q in 1/Angstrom, times in s, None = not measured.
+
+    What a model says is of the whole scan: it stands in each of its rows.
+    """
+    said = inference_tables.newest(inferences)
+    return [
+        row | inference_tables.row(said.get(record.key))
+        for record in records
+        for row in (_failure(record) if record.failed else _result(record))
+    ]
 
 
 def _common(record: RecordSummary) -> Row:
@@ -89,9 +100,11 @@ def _scaled(q: float | None) -> float | None:
     return None if q is None else round(q * ANGSTROM, 12)
 
 
-def as_text(records: Iterable[RecordSummary], form: Literal["csv", "json"]) -> str:
+def as_text(
+    records: Iterable[RecordSummary], form: Literal["csv", "json"], inferences: Iterable[InferenceSummary] = ()
+) -> str:
     """All rows as CSV (one header line) or as a JSON list."""
-    content = rows(records)
+    content = rows(records, inferences)
     if form == "json":
         return json.dumps(content, indent=1)
     buffer = io.StringIO()
@@ -101,8 +114,8 @@ def as_text(records: Iterable[RecordSummary], form: Literal["csv", "json"]) -> s
     return buffer.getvalue().rstrip("\n")
 
 
-def print_table(records: Sequence[RecordSummary]) -> None:
-    """Print the table of ``as_table`` on standard output.
+def print_table(records: Sequence[RecordSummary], inferences: Iterable[InferenceSummary] = ()) -> None:
+    """Print the table of ``as_table`` on standard output, and what models say of the scans below it.
 
     Lines below the table are left to the terminal to wrap, so that a path in them can be copied whole; in a file
     nothing is cut, and there are no colour codes.
@@ -113,6 +126,11 @@ def print_table(records: Sequence[RecordSummary]) -> None:
     console.print(_table(records))
     for note in _notes(records):
         console.print(note, soft_wrap=True)
+    inferred = inference_tables.inference_table(records, inferences)
+    if inferred is not None:
+        console.print()
+        for part in inferred.renderables:
+            console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def as_table(records: Sequence[RecordSummary], *, title: str = "") -> Group:

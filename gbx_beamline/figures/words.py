@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gbx_beamline.records import DecayFit, NonEquilibrium, RoiSet, ScanInfo, ScanResult
+from gbx_beamline.records import DecayFit, NonEquilibrium, Refusal, RoiSet, ScanInference, ScanInfo, ScanResult
 
 CELSIUS_ZERO = 273.15
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -155,3 +155,21 @@ def joined(facts: Sequence[str], characters: int) -> str:
         else:
             lines += textwrap.wrap(fact, characters)
     return "\n".join(lines)
+
+
+_PARAMETERS = {"diffusivity": ("D", "m²/s"), "gamma": ("γ", "J s m⁻⁴"), "gb_fraction": ("λ_GB", "")}
+
+
+def inferred(inference: ScanInference) -> tuple[str, list[str]]:
+    """What a model says of a scan in one line, and what limits it, line by line."""
+    found = inference.outcome
+    if isinstance(found, Refusal):
+        return f"Not judged by model {found.model_id}", [found.reason]
+    undetermined = {flag.code.partition(":")[2] for flag in found.flags if flag.code.startswith("undetermined:")}
+    parts = []
+    for name, (symbol, unit) in _PARAMETERS.items():
+        one = found.parameters[name]
+        value = f"{number(one.median, 2)} ({number(one.low, 2)} to {number(one.high, 2)}) {unit}".rstrip()
+        parts.append(f"{symbol} undetermined" if name in undetermined else f"{symbol} = {value}")
+    level = f"{found.level:.0%}".replace("%", " %")
+    return f"{', '.join(parts)}  (intervals of {level}; model {found.model_id})", [flag.text for flag in found.flags]

@@ -18,8 +18,8 @@ from gbx_beamline.learning.store import ModelStore, StoredModel
 if TYPE_CHECKING:
     from gbx_beamline.learning.embedding import Embedding
     from gbx_beamline.learning.evaluation import EvaluationReport
+    from gbx_beamline.learning.evaluation.answers import Answering
     from gbx_beamline.learning.virtual import PreparedSuite
-    from gbx_beamline.records import Predictor
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _with_truth(embedding: Embedding, judged: Any, report: EvaluationReport) -> 
     return replace(embedding, columns={name: truth[:, column] for column, name in enumerate(names)})
 
 
-def _as_judged(model: StoredModel) -> Predictor:
+def _as_judged(model: StoredModel) -> Answering:
     """A model as evaluation wants it."""
     if model.description.family == "gbx":
         from gbx_beamline.config import TrainingData

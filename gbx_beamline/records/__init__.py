@@ -10,7 +10,15 @@ from gbx_beamline.records._arrays import Bools, Floats, Labels, Region
 from gbx_beamline.records._care import Exclusions, FrameVerdict, Jump, JumpCheck, MotionCheck, PixelVerdict, Segment
 from gbx_beamline.records._correlation import FineLags, OneTime, PixelGroups, TwoTime
 from gbx_beamline.records._detector import FrameSource, Geometry, RoiSet
-from gbx_beamline.records._inference import PARAMETERS, Estimate, Flag, Inference, Predictor
+from gbx_beamline.records._inference import (
+    PARAMETERS,
+    Estimate,
+    Flag,
+    Inference,
+    Predictor,
+    Refusal,
+    ScanInference,
+)
 from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource, KineticsFit, MultiTau, Scaling
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
 from gbx_beamline.records._scan import (
@@ -55,11 +63,13 @@ __all__ = [
     "PixelVerdict",
     "Predictor",
     "Provenance",
+    "Refusal",
     "Region",
     "ResultSink",
     "RoiSet",
     "Scaling",
     "ScanFailure",
+    "ScanInference",
     "ScanInfo",
     "ScanResult",
     "Segment",

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from gbx_beamline.records._arrays import Floats
 from gbx_beamline.records._correlation import TwoTime
+from gbx_beamline.records._kinetics import Scaling
+from gbx_beamline.records._scan import ScanInfo
 
 PARAMETERS = ("diffusivity", "gamma", "gb_fraction")
 """Inferred parameters, in the order that arrays have them: D in m^2/s, GB friction gamma = 1/M in J s m^-4 (larger is
@@ -71,6 +73,36 @@ class Inference:
         return max(self.probabilities, key=lambda kind: self.probabilities[kind]) if self.probabilities else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why a model did not judge a scan: it is outside of the model's input contract."""
+
+    model_id: str
+    kind: str
+    """Class of the error."""
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanInference:
+    """What one model says of one correlation record: what the catalog stores beside it."""
+
+    record: str
+    """Key of the correlation record."""
+    scan: ScanInfo
+    outcome: Inference | Refusal
+    package_version: str
+    seed: int = 0
+    """Of the posterior's samples and of the predictive check."""
+    checked: bool = True
+    """Whether scans were simulated from the answer and compared."""
+
+    @property
+    def model_id(self) -> str:
+        """Who says it."""
+        return self.outcome.model_id
+
+
 @runtime_checkable
 class Predictor(Protocol):
     """Infers parameters from two-time maps."""
@@ -80,13 +112,25 @@ class Predictor(Protocol):
         """Names the model in records."""
         ...
 
-    def predict(self, tt: TwoTime, *, temperature: float, q: Floats | None = None) -> Inference:
+    def predict(
+        self,
+        tt: TwoTime,
+        temperature: float,
+        q: Floats | None = None,
+        *,
+        scaling: Scaling | None = None,
+        check: bool = False,
+        seed: int = 0,
+    ) -> Inference:
         """The posterior of one scan.
 
         Args:
             tt: its maps.
             temperature: K.
             q: (Q,) 1/m, where ``tt`` carries none.
+            scaling: classical fits of the same scan, where there are any.
+            check: simulate scans from the answer and compare.
+            seed: same seed, same answer.
 
         Raises:
             ContractError: the scan is none that the model may judge, with the reason.

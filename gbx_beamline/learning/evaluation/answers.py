@@ -15,7 +15,7 @@ from gbx_beamline.errors import InputError
 from gbx_beamline.learning.parameters import ParameterBox
 from gbx_beamline.learning.virtual import Shot
 from gbx_beamline.non_equilibrium import nonequilibrium
-from gbx_beamline.records import PARAMETERS, Bools, Inference, Predictor, TwoTime
+from gbx_beamline.records import PARAMETERS, Bools, Floats, Inference, TwoTime
 
 CELLS = 64
 """Time cells that S_noneq is measured on."""
@@ -125,7 +125,24 @@ _WHOLE = ("number", "group", "rois")
 _MATRICES = ("truth", "median", "low", "high", "spread", "rank", "bound")
 
 
-def ask(model: Predictor, shots: Iterable[Shot], told: Told | None = None) -> Answers:
+class Answering(Protocol):
+    """A model that can be evaluated."""
+
+    @property
+    def id(self) -> str:
+        """Names the model."""
+        ...
+
+    def predict(self, tt: TwoTime, *, temperature: float, q: Floats | None = None) -> Inference:
+        """The answer about one scan.
+
+        Raises:
+            ContractError: it may not judge the scan.
+        """
+        ...
+
+
+def ask(model: Answering, shots: Iterable[Shot], told: Told | None = None) -> Answers:
     """Let a model judge shots one by one.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.errors import InputError
-from gbx_beamline.learning.evaluation.answers import Answers, GroupPredictor, ask, ask_groups, with_bounds
+from gbx_beamline.learning.evaluation.answers import Answering, Answers, GroupPredictor, ask, ask_groups, with_bounds
 from gbx_beamline.learning.evaluation.bounds import suite_bounds
 from gbx_beamline.learning.evaluation.paper_measures import answer_s, domain_probe, r_squared
 from gbx_beamline.learning.evaluation.report import (
@@ -26,7 +26,7 @@ from gbx_beamline.learning.evaluation.report import (
     Features,
 )
 from gbx_beamline.learning.virtual import PreparedSuite, Shot
-from gbx_beamline.records import PARAMETERS, Floats, Predictor, TwoTime
+from gbx_beamline.records import PARAMETERS, Floats, TwoTime
 
 Progress = Callable[[str, int, int], None]
 """Told (what is being done, how many of it are done, of how many)."""
@@ -63,7 +63,7 @@ class HasSimulationTest(Protocol):
 
 
 def evaluate(
-    model: Predictor,
+    model: Answering,
     suites: Mapping[str, PreparedSuite],
     progress: Progress | None = None,
     *,
