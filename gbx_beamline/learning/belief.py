@@ -95,6 +95,8 @@ class Belief:
     familiarity: Familiarity | None = None
     accepted: Accepted | None = None
     conformal: Conformal | None = None
+    grouped: Conformal | None = None
+    """Of answers that shots of one sample give together; they are narrower, and wrong in other ways."""
 
     @classmethod
     def untested(cls, box: ParameterBox | None = None) -> Belief:
@@ -113,6 +115,7 @@ class Belief:
         familiarity: Familiarity | None = None,
         accepted: Accepted | None = None,
         conformal: Conformal | None = None,
+        grouped: Conformal | None = None,
     ) -> Belief:
         """A copy with these parts replaced; None keeps what there is."""
         return replace(
@@ -122,6 +125,7 @@ class Belief:
             familiarity=familiarity or self.familiarity,
             accepted=accepted or self.accepted,
             conformal=conformal or self.conformal,
+            grouped=grouped or self.grouped,
         )
 
     def calibrated(
@@ -157,12 +161,32 @@ class Belief:
         choice = choose_limits(width_of(self.box.to_u(samples), self.box), bounds)
         return self.with_parts(conformal=conformal, limits=choice.limits), choice
 
-    def intervals(self, samples: ArrayLike, level: float | None = None) -> NDArray[np.float64]:
+    def calibrated_groups(
+        self, samples: ArrayLike, truth: ArrayLike, groups: ArrayLike, *, level: float = LEVEL
+    ) -> Belief:
+        """With intervals of group inference that hold on samples of known truth.
+
+        Args:
+            samples: (n, m, 3) of the posterior that each scan has given the others of its sample, SI.
+            truth: (n, 3) SI.
+            groups: (n,) sample of each scan.
+            level: of the intervals.
+
+        Raises:
+            InputError: arrays that do not fit together.
+        """
+        found = self.nominal(samples, level)
+        return self.with_parts(grouped=Conformal.fit(found, self.box.to_u(truth), self.box, level=level, groups=groups))
+
+    def intervals(
+        self, samples: ArrayLike, level: float | None = None, *, grouped: bool = False
+    ) -> NDArray[np.float64]:
         """Median and interval of each parameter, corrected where a calibration is stored.
 
         Args:
             samples: (n, 3) of the posterior, SI, or (..., n, 3).
             level: of the interval; None is the calibration's, or 0.9.
+            grouped: they are the answer of several scans of one sample.
 
         Returns:
             (..., 3 parameters, 3) low, median and high, SI.
@@ -170,15 +194,16 @@ class Belief:
         Raises:
             InputError: another level than the one that was calibrated, or no samples.
         """
-        wanted = level if level is not None else LEVEL if self.conformal is None else self.conformal.level
-        if self.conformal is not None and abs(wanted - self.conformal.level) > 1e-9:
+        conformal = self.grouped if grouped else self.conformal
+        wanted = level if level is not None else LEVEL if conformal is None else conformal.level
+        if conformal is not None and abs(wanted - conformal.level) > 1e-9:
             raise InputError(
                 f"intervals of level {wanted:g}",
-                needed=f"{self.conformal.level:g}, which this model was calibrated for",
+                needed=f"{conformal.level:g}, which this model was calibrated for",
                 action="leave level out, or take quantiles of the samples, which are not calibrated",
             )
         quantiles = self.nominal(samples, wanted)
-        corrected = quantiles if self.conformal is None else self.conformal.stretch(quantiles, self.box)
+        corrected = quantiles if conformal is None else conformal.stretch(quantiles, self.box)
         return np.swapaxes(self.box.to_physical(np.swapaxes(corrected, -1, -2)), -1, -2)
 
     def nominal(self, samples: ArrayLike, level: float = LEVEL) -> NDArray[np.float64]:
@@ -217,6 +242,7 @@ class Belief:
         samples: ArrayLike,
         comparison: Comparison | None = None,
         predictions: Sequence[Prediction] = (),
+        grouped: bool = False,
     ) -> Assessment:
         """Everything that there is to say about one answer, the gravest first.
 
@@ -225,6 +251,7 @@ class Belief:
             samples: (n, 3) of the posterior, SI.
             comparison: from ``compare``.
             predictions: from ``check_prediction``.
+            grouped: the samples are the answer of several scans of one sample.
 
         Returns:
             ``(flags, ood_score)``.
@@ -246,7 +273,7 @@ class Belief:
             flags += [flag for flag in comparison.flags if not (moving and flag.code == "static_not_excluded")]
         flags += prediction_flags(predictions)
         flags += undetermined_flags(unknown, width, values)
-        if self.conformal is None:
+        if (self.grouped if grouped else self.conformal) is None:
             flags.append(not_calibrated())
         return Assessment(tuple(flags), score)
 
@@ -267,7 +294,7 @@ class Belief:
             "classes": self.classes.to_state(),
             "width": {"limits": self.limits},
         }
-        for name in ("familiarity", "accepted", "conformal"):
+        for name in ("familiarity", "accepted", "conformal", "grouped"):
             part = getattr(self, name)
             if part is not None:
                 parts[name] = part.to_state()
@@ -297,6 +324,7 @@ class Belief:
                 familiarity=Familiarity.from_state(parts["familiarity"]) if "familiarity" in parts else None,
                 accepted=Accepted.from_state(parts["accepted"]) if "accepted" in parts else None,
                 conformal=Conformal.from_state(parts["conformal"]) if "conformal" in parts else None,
+                grouped=Conformal.from_state(parts["grouped"]) if "grouped" in parts else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(

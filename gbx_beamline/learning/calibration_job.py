@@ -17,15 +17,19 @@ from gbx_beamline.config import Config
 from gbx_beamline.errors import ContractError, InputError
 from gbx_beamline.learning._torch import check_torch
 from gbx_beamline.learning.evaluation_job import prepare_suites
+from gbx_beamline.learning.group import Grouping
 from gbx_beamline.learning.jobs import Progress, Told
 from gbx_beamline.learning.store import StoredModel, write_model
 
 if TYPE_CHECKING:
     from gbx_beamline.learning._belief_width import Choice
+    from gbx_beamline.learning.posterior import Posterior
     from gbx_beamline.learning.predictor import Model
     from gbx_beamline.learning.virtual import PreparedSuite, Shot
 
 SUITE = "calibration"
+
+GROUPINGS: tuple[Grouping, ...] = ("temperature", "arrhenius")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +75,9 @@ def calibrate_model(
     loaded = model_of(model)
     views = look_at(loaded, suite, told, bounds=bounds, workers=workers)
     belief, choice = loaded.belief.calibrated(views.samples, views.truth, bounds=views.bounds, groups=views.groups)
+    together = look_at_groups(loaded, suite, told)
+    if len(together.truth):
+        belief = belief.calibrated_groups(together.samples, together.truth, together.groups)
     about = model.description
     extras: dict[str, Any] = {
         file: model.json(file) if file.endswith(".json") else model.arrays(file)
@@ -125,15 +132,55 @@ def look_at(model: Model, suite: PreparedSuite, told: Told, *, bounds: bool, wor
     )
 
 
+def look_at_groups(model: Model, suite: PreparedSuite, told: Told) -> Views:
+    """What the model says of each shot given all shots of its sample, in either way of grouping; none of samples with
+    a shot that it may not judge."""
+    from gbx_beamline.learning.group import combined
+
+    samples, truth, groups = [], [], []
+    numbers = {group: [n for n, plan in enumerate(suite.plan) if plan.group == group] for group in _groups_of(suite)}
+    refused = 0
+    for done, (group, members) in enumerate(numbers.items()):
+        told(Progress("calibrating on photon-level samples", done, len(numbers)))
+        posteriors = [_posterior(model, suite[number]) for number in members]
+        known = [one for one in posteriors if one is not None]
+        if len(known) < len(members):
+            refused += len(members)
+            continue
+        temperatures = [suite.plan[number].scan.boundary.temperature for number in members]
+        for shared in GROUPINGS:
+            joint = combined(known, temperatures, shared=shared, correlation=model.correlation, seed=group)
+            samples += [one.samples for one in joint]
+            truth += [suite.plan[number].truth for number in members]
+            groups += [group] * len(members)
+    return Views(
+        samples=np.stack(samples) if samples else np.empty((0, 0, 3)),
+        truth=np.stack(truth) if truth else np.empty((0, 3)),
+        bounds=None,
+        groups=np.array(groups),
+        refused=refused,
+    )
+
+
+def _groups_of(suite: PreparedSuite) -> list[int]:
+    return sorted({plan.group for plan in suite.plan})
+
+
 def _samples(model: Model, shot: Shot) -> NDArray[np.float64] | None:
     """(m, 3) of the posterior; None where the contract does not cover the shot."""
+    found = _posterior(model, shot)
+    return None if found is None else found.samples
+
+
+def _posterior(model: Model, shot: Shot) -> Posterior | None:
+    """None where the contract does not cover the shot."""
     from gbx_beamline.learning.contract import cell_maps
 
     try:
         cells = cell_maps(shot.two_time, temperature=shot.temperature, contract=model.contract)
     except ContractError:
         return None
-    return model.look([cells], seed=shot.plan.number)[0].posterior.samples
+    return model.look([cells], seed=shot.plan.number)[0].posterior
 
 
 def _bounds(suite: PreparedSuite, several: list[int], told: Told, workers: int) -> NDArray[np.float64]:

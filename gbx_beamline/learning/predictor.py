@@ -183,7 +183,9 @@ class Model:
             seed=seed,
         )
         return tuple(
-            self._inference(cells, one, joint.samples, check=check, seed=seed, flags=_of_group(joint))
+            self._inference(
+                cells, one, joint.samples, check=check, seed=seed, grouped=len(scans) > 1, flags=_of_group(joint)
+            )
             for cells, one, joint in zip(scans, seen, together, strict=True)
         )
 
@@ -221,14 +223,19 @@ class Model:
         scaling: Scaling | None = None,
         check: bool,
         seed: int,
+        grouped: bool = False,
         flags: tuple[Flag, ...] = (),
     ) -> Inference:
         comparison = self.belief.compare(seen.logits, scaling=scaling)
         predictions = check_prediction(cells, samples, count=REPLICATES, seed=seed) if check else ()
         said, score = self.belief.assess(
-            context=seen.context, samples=samples, comparison=comparison, predictions=predictions
+            context=seen.context,
+            samples=samples,
+            comparison=comparison,
+            predictions=predictions,
+            grouped=grouped,
         )
-        estimates = self.belief.intervals(samples)
+        estimates = self.belief.intervals(samples, grouped=grouped)
         return Inference(
             model_id=self.id,
             parameters={

@@ -270,6 +270,21 @@ def test_too_few_scans_promise_only_the_box() -> None:
         calibrated.intervals(BOX.to_physical(samples), 0.5)
 
 
+def test_answers_of_groups_have_a_calibration_of_their_own() -> None:
+    rng = np.random.default_rng(19)
+    samples, truth = overconfident(rng, 400)
+    physical, physical_truth = BOX.to_physical(samples), BOX.to_physical(truth)
+    single, _ = Belief.untested(BOX).calibrated(physical, physical_truth)
+    codes = [flag.code for flag in single.assess(samples=physical[0], grouped=True).flags]
+    assert "not_calibrated" in codes, "what holds for single scans is not known to hold for groups"
+    both = single.calibrated_groups(physical, physical_truth, np.arange(400))
+    assert "not_calibrated" not in [flag.code for flag in both.assess(samples=physical[0], grouped=True).flags]
+    fresh, fresh_truth = overconfident(rng, 2000)
+    found = both.intervals(BOX.to_physical(fresh), grouped=True)
+    np.testing.assert_allclose(covered(found, BOX.to_physical(fresh_truth)), 0.9, atol=0.035)
+    np.testing.assert_array_equal(both.intervals(physical), single.intervals(physical))
+
+
 # ---- simulated from the answer
 
 TRUTH = (8e-22, 1e18, 0.1)
@@ -410,6 +425,7 @@ def test_it_survives_being_stored(familiarity: Familiarity, tmp_path: Path) -> N
         )
     )
     assert choice is not None
+    belief = belief.calibrated_groups(BOX.to_physical(samples), BOX.to_physical(truth), np.arange(200))
     arrays: dict[str, Any] = {**belief.to_state()}
     np.savez(tmp_path / "belief.npz", **arrays)
     with np.load(tmp_path / "belief.npz", allow_pickle=False) as stored:
@@ -417,7 +433,9 @@ def test_it_survives_being_stored(familiarity: Familiarity, tmp_path: Path) -> N
     assert again.box == belief.box
     np.testing.assert_array_equal(again.limits, belief.limits)
     physical = BOX.to_physical(samples)
-    np.testing.assert_array_equal(again.intervals(physical), belief.intervals(physical))
+    for grouped in (False, True):
+        found = again.intervals(physical, grouped=grouped)
+        np.testing.assert_array_equal(found, belief.intervals(physical, grouped=grouped))
     context = ring(rng, 1)[0]
     assert again.assess(context=context, samples=physical[0]) == belief.assess(context=context, samples=physical[0])
     state = belief.to_state()

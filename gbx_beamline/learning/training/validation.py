@@ -74,8 +74,8 @@ def truth_of(network: PosteriorNetwork, scans: ScanArrays, device: torch.device,
         seed: of the posteriors' samples.
 
     Returns:
-        ``{"1": {"all": {...}, "1e-24": {...}, ...}, "3": ..., "any": ...}`` of numbers of scans, ``rmse``, ``coverage``
-        and mean posterior ``spread`` (sd) of u = (log10 D, log10 gamma, lambda).
+        ``{"1": {"all": {...}, "1e-24": {...}, ...}, "3": ..., "any": ...}`` of numbers of scans, ``rmse``,
+        ``r_squared``, ``coverage`` and mean posterior ``spread`` (sd) of u = (log10 D, log10 gamma, lambda).
     """
     inside = np.isfinite(scans.parameters).all(axis=1)
     if not inside.any():
@@ -90,7 +90,7 @@ def truth_of(network: PosteriorNetwork, scans: ScanArrays, device: torch.device,
         for first, last in itertools.pairwise(DECADES):
             parts[f"1e{first:.0f}"] = parts["all"] & (truth[:, 0] >= first) & (truth[:, 0] < last)
         found[name] = {
-            part: _summary(error[where], within[where], spread[where])
+            part: _summary(error[where], within[where], spread[where], truth[where])
             for part, where in parts.items()
             if where.sum() >= FEWEST
         }
@@ -111,7 +111,10 @@ def _quantiles(
 
 
 def _summary(
-    error: NDArray[np.float64], within: NDArray[np.bool_], spread: NDArray[np.float64]
+    error: NDArray[np.float64],
+    within: NDArray[np.bool_],
+    spread: NDArray[np.float64],
+    truth: NDArray[np.float64],
 ) -> dict[str, int | dict[str, float]]:
     def named(values: NDArray[np.float64]) -> dict[str, float]:
         return dict(zip(PARAMETERS, (round(float(value), 4) for value in values), strict=True))
@@ -119,6 +122,7 @@ def _summary(
     return {
         "scans": len(error),
         "rmse": named(np.sqrt((error**2).mean(axis=0))),
+        "r_squared": named(1.0 - (error**2).mean(axis=0) / truth.var(axis=0)),
         "coverage": named(within.mean(axis=0)),
         "spread": named(spread.mean(axis=0)),
     }
