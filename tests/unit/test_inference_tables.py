@@ -12,16 +12,16 @@ import pytest
 
 pytest.importorskip("tiled")
 
-from rich.console import Console  # noqa: E402
+from rich.console import Console
 
-from gbx_beamline import analyze, open_series  # noqa: E402
-from gbx_beamline.catalog import InferenceSummary, RecordSummary, inference_schema, schema  # noqa: E402
-from gbx_beamline.config import parse_config  # noqa: E402
-from gbx_beamline.errors import ContractError  # noqa: E402
-from gbx_beamline.figures import tables, words  # noqa: E402
-from gbx_beamline.figures.inference_tables import inference_table, interval  # noqa: E402
-from gbx_beamline.pipeline import infer  # noqa: E402
-from gbx_beamline.records import (  # noqa: E402
+from gbx_beamline import analyze, open_series
+from gbx_beamline.catalog import InferenceSummary, RecordSummary, inference_schema, schema
+from gbx_beamline.config import parse_config
+from gbx_beamline.errors import ContractError
+from gbx_beamline.figures import tables, words
+from gbx_beamline.figures.inference_tables import inference_table, interval
+from gbx_beamline.pipeline import infer
+from gbx_beamline.records import (
     Estimate,
     Flag,
     Inference,
@@ -31,7 +31,7 @@ from gbx_beamline.records import (  # noqa: E402
     ScanResult,
     TwoTime,
 )
-from gbx_beamline.simulation import SpeckleMovie  # noqa: E402
+from gbx_beamline.simulation import SpeckleMovie
 
 
 class Says:
