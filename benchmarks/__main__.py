@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks import chain, correlate, decoding, gemm, live, long_series, simulate
+from benchmarks import chain, correlate, decoding, gemm, infer, live, long_series, simulate
 from benchmarks.machine import describe
 from benchmarks.peers import Peers, PeersUnavailableError
 from benchmarks.rounds import Measured, tell
 from benchmarks.table import Table
 
-TOPICS = ("two_time", "gemm", "decode", "live", "chain", "long", "simulate")
+TOPICS = ("two_time", "gemm", "decode", "live", "chain", "long", "simulate", "infer")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -87,6 +87,8 @@ def measure(options: argparse.Namespace, folder: Path, peers: Peers | None) -> I
         yield long_series.run(quick=options.quick)
     if "simulate" in options.topics:
         yield from simulate.run(quick=options.quick)
+    if "infer" in options.topics:
+        yield from infer.run(quick=options.quick)
 
 
 def page(tables: list[Table], machine: list[str], options: argparse.Namespace, minutes: float) -> str:

@@ -77,7 +77,10 @@ class PaperAdaptation(Strict):
     """w_sur of Eq. 15."""
     surrogate: PaperSchedule = PaperSchedule(epochs=200, learning_rate=1e-3, look_every=10)
     """Of Q, Eq. 13."""
-    schedule: PaperSchedule = PaperSchedule(epochs=30, learning_rate=5e-4)
+    begin: Literal["fresh", "parent"] = "fresh"
+    """fresh: new weights; features of both domains grow together. parent: the vanilla model's, whose features of measured
+    maps, which it has never seen, may be so large that Eq. 12 is 10^5 and everything learned is lost to it."""
+    schedule: PaperSchedule = PaperSchedule(epochs=90, learning_rate=2e-3, largest_gradient=1.0)
 
 
 class PaperFinetuning(Strict):

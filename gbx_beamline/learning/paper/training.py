@@ -80,9 +80,7 @@ def train_vanilla(
         KeyboardInterrupt: interrupted. The checkpoint holds everything up to then: the same call goes on.
     """
     simulated, device = Simulated.of(config), device_of(config.device)
-    with weights_from(config.seed):
-        network = PaperNetwork(config.precision)
-    network.encoder.standardise(torch.from_numpy(simulated.maps.maps[simulated.split.train]))
+    network = _new_network(config, simulated)
     task = VanillaTask(network.to(device), simulated.labelled, config.vanilla.batch, config.seed, device)
     place = Place(directory / task.name, config.key("vanilla"), config.checkpoint_minutes)
     with interruption() as interrupted:
@@ -100,7 +98,7 @@ def adapt(
     *,
     stop: Stop | None = None,
 ) -> StoredModel:
-    """Adapt a vanilla model to unlabelled experiments: the surrogate (Eq. 13), then Eq. 15 from the model's weights.
+    """Adapt a vanilla model to unlabelled experiments: the surrogate (Eq. 13), then all of Eq. 15 together.
 
     Simulated members are split as in the parent's training, so that its test members are nobody's training;
     experiments are split by run.
@@ -139,8 +137,7 @@ def adapt(
     told = progress or _silent
     of_s = Labelled(simulated.unit, scale.to_unit(simulated.maps.s).astype(np.float32), simulated.split)
     surrogate_task = SurrogateTask(surrogate, of_s, settings.surrogate.batch, config.seed)
-    network = paper_model_of(parent).network.to(device).requires_grad_(True)
-    network.encoder.precision = config.precision
+    network = _beginning(config, parent, simulated).to(device).requires_grad_(True)
     measured = Unlabelled(experiments.maps, scale.to_unit(s).astype(np.float32), split)
     with interruption() as interrupted:
         stops = _either(interrupted, stop)
@@ -164,6 +161,22 @@ def adapt(
             "surrogate_r_squared": _surrogate_r_squared(model, simulated),
         },
     )
+
+
+def _beginning(config: PaperFamilyConfig, parent: StoredModel, simulated: Simulated) -> PaperNetwork:
+    """The network that Eq. 15 begins with."""
+    if config.adaptation.begin == "parent":
+        network = paper_model_of(parent).network
+        network.encoder.precision = config.precision
+        return network
+    return _new_network(config, simulated)
+
+
+def _new_network(config: PaperFamilyConfig, simulated: Simulated) -> PaperNetwork:
+    with weights_from(config.seed):
+        network = PaperNetwork(config.precision)
+    network.encoder.standardise(torch.from_numpy(simulated.maps.maps[simulated.split.train]))
+    return network
 
 
 def device_of(name: str) -> torch.device:
