@@ -78,8 +78,8 @@ class PaperAdaptation(Strict):
     surrogate: PaperSchedule = PaperSchedule(epochs=200, learning_rate=1e-3, look_every=10)
     """Of Q, Eq. 13."""
     begin: Literal["fresh", "parent"] = "fresh"
-    """fresh: new weights; features of both domains grow together. parent: the vanilla model's, whose features of measured
-    maps, which it has never seen, may be so large that Eq. 12 is 10^5 and everything learned is lost to it."""
+    """fresh: new weights; features of both domains grow together. parent: the vanilla model's, whose features of
+    measured maps, which it has never seen, may be so large that Eq. 12 is 10^5 and all that was learned is lost."""
     schedule: PaperSchedule = PaperSchedule(epochs=90, learning_rate=2e-3, largest_gradient=1.0)
 
 
