@@ -67,7 +67,11 @@ class ScanEncoder(nn.Module):
         """(B, context)."""
         flat = torch.cat([batch.curves.flatten(1), batch.scalars], dim=1)
         numbers = self.numbers((flat - self.shift) * self.scale)
-        each = self.roi(torch.cat([self.image(batch.maps).to(numbers.dtype), numbers], dim=1))
+        # Half precision is for convolutions: three digits are too few for what differs between q-ROIs.
+        half = batch.maps.dtype == torch.bfloat16
+        with torch.autocast(batch.maps.device.type, torch.bfloat16, enabled=half):
+            image = self.image(batch.maps).float()
+        each = self.roi(torch.cat([image, numbers], dim=1))
         log_weights = self.log_weights(each).clamp(-LARGEST_LOG_WEIGHT, LARGEST_LOG_WEIGHT)
         pooled = torch.cat(pool(each, log_weights, batch.scan, batch.scans), dim=1)
         hidden = self.scan(pooled)

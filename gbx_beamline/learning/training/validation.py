@@ -54,10 +54,7 @@ def losses_of(
 
 def contexts_of(network: PosteriorNetwork, scans: ScanArrays, device: torch.device, precision: str) -> Tensor:
     """(B, context) float32."""
-    low = precision == "bfloat16"
-    batch = _batch(scans, device, torch.bfloat16 if low else torch.float32)
-    with torch.autocast(device.type, torch.bfloat16, enabled=low):
-        return network.encoder(batch).float()
+    return network.encoder(_batch(scans, device, torch.bfloat16 if precision == "bfloat16" else torch.float32))
 
 
 def _batch(scans: ScanArrays, device: torch.device, dtype: torch.dtype) -> RoiBatch:
