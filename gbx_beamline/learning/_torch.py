@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from gbx_beamline.errors import DependencyError
@@ -22,3 +24,17 @@ def check_torch() -> None:
             needed="the package's extra `learning`",
             action="install gbx-beamline[learning]",
         )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread while the context lasts: networks as small as ours gain nothing from more, and lose much when
+    they wait for each other on cores that others use."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

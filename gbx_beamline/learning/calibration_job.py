@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gbx_beamline.config import Config
 from gbx_beamline.errors import ContractError, InputError
-from gbx_beamline.learning._torch import check_torch
+from gbx_beamline.learning._torch import check_torch, one_thread
 from gbx_beamline.learning.evaluation_job import prepare_suites
 from gbx_beamline.learning.group import Grouping
 from gbx_beamline.learning.jobs import Progress, Told
@@ -73,9 +73,10 @@ def calibrate_model(
 
     suite = prepare_suites(config, (SUITE,), told, workers=workers)[SUITE]
     loaded = model_of(model)
-    views = look_at(loaded, suite, told, bounds=bounds, workers=workers)
+    with one_thread():
+        views = look_at(loaded, suite, told, bounds=bounds, workers=workers)
+        together = look_at_groups(loaded, suite, told)
     belief, choice = loaded.belief.calibrated(views.samples, views.truth, bounds=views.bounds, groups=views.groups)
-    together = look_at_groups(loaded, suite, told)
     if len(together.truth):
         belief = belief.calibrated_groups(together.samples, together.truth, together.groups)
     about = model.description

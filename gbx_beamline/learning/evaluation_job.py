@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.config import Config
-from gbx_beamline.learning._torch import check_torch
+from gbx_beamline.learning._torch import check_torch, one_thread
 from gbx_beamline.learning.jobs import Progress, Told
 from gbx_beamline.learning.store import ModelStore, StoredModel
 
@@ -96,15 +96,16 @@ def evaluate_model(
             return Judged(model, report, None)
     judged = _as_judged(model)
     drawn = _Drawn()
-    report = evaluate(
-        judged,
-        suites,
-        lambda what, done, total: told(Progress(what, done, total)),
-        family=model.id,
-        bounds=bounds,
-        project=drawn.project,
-        workers=workers,
-    )
+    with one_thread():
+        report = evaluate(
+            judged,
+            suites,
+            lambda what, done, total: told(Progress(what, done, total)),
+            family=model.id,
+            bounds=bounds,
+            project=drawn.project,
+            workers=workers,
+        )
     kept = store.keep_evaluation(model, report.to_json())
     if drawn.embedding is not None:
         _with_truth(drawn.embedding, judged, report).save(store.findings(model)[0])

@@ -19,6 +19,7 @@ import torch
 
 from gbx_beamline.config import TrainingConfig
 from gbx_beamline.errors import ConfigError
+from gbx_beamline.learning._torch import one_thread
 from gbx_beamline.learning.networks import NetworkSettings, PosteriorNetwork
 from gbx_beamline.learning.predictor import BELIEF, FAMILY
 from gbx_beamline.learning.store import write_model
@@ -61,7 +62,8 @@ def run(
 ) -> Path:
     """See ``train``."""
     device = torch.device(_device(config.device))
-    with _one_thread(), joined(device) as ranks:
+    # Cores are busy simulating, and sums over threads round differently: their number would decide the model.
+    with one_thread(), joined(device) as ranks:
         training = Training(config, directory, device, ranks)
         if training.step < config.steps:
             with interruption() as interrupted:
@@ -315,15 +317,3 @@ def _device(name: str) -> str:
     if name != "auto":
         return name
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch on one thread while the context lasts: cores are busy simulating, and sums over threads round differently,
-    so that the number of cores would decide the model."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
