@@ -237,7 +237,7 @@ def _sample_group(rng: np.random.Generator, data: TrainingData, rois: int, shots
         [rng.uniform(*data.temperature_k)] * shots,
         q=(1e10 * rng.uniform(*data.q_par, rois)).tolist(),
         prior=replace(
-            _PAPER_SAMPLE if data.clean else SamplePrior(),
+            _PAPER_SAMPLE if data.clean else SamplePrior(bow=1e-9 * data.bow_nm),
             diffusivity=(10.0 ** box.low[0], 10.0 ** box.high[0]),
             gamma=(10.0 ** box.low[1], 10.0 ** box.high[1]),
             gb_fraction=box.gb_fraction,

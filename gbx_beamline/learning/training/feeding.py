@@ -22,7 +22,7 @@ from gbx_beamline.simulation.workers import cores, use_one_thread
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
 
-REPLAY = 8
+REPLAY = 16
 """Batches that are kept to be seen again."""
 
 WAITING = 3
