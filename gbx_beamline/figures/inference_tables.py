@@ -116,7 +116,9 @@ def interval(parameter: str, estimate: Mapping[str, float]) -> str:
 
 def _truth(meta: Mapping[str, Any]) -> list[str]:
     """What a simulated run was made with."""
-    truth = meta["scan"].get("truth") or {}
+    truth = dict(meta["scan"].get("truth") or {})
+    if truth.get("mobility"):
+        truth["gamma"] = 1.0 / truth["mobility"]
     if not all(isinstance(truth.get(name), int | float) for name in PARAMETERS):
         return []
     return [format(truth[name], ".2f" if name == "gb_fraction" else ".1e") for name in PARAMETERS]

@@ -92,7 +92,9 @@ class GrainBoundaryFeed(MovieFeed[GrainBoundary, GrainBoundaryMovie]):
         )
 
     def _told(self, point: GrainBoundary) -> Mapping[str, Any]:
-        # Each pixel has its own q, and the contrast is the measurement's.
-        sample = {name: value for name, value in asdict(point).items() if name not in ("q", "contrast")}
+        # Each pixel has its own q, and the contrast is the measurement's. gamma is told as mobility, 1 / gamma in
+        # m^4 / (J s): TiledWriter cuts whole numbers beyond 2^53 in metadata down to 2^53 without a word, 4e18 too.
+        sample = {name: value for name, value in asdict(point).items() if name not in ("q", "contrast", "gamma")}
+        sample["mobility"] = 1.0 / point.gamma
         optics = {name: self._measurement.of(name, 0) for name in EFFECTS if name not in _NOT_SEEN}
         return {**sample, **optics}

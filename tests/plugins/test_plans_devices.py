@@ -181,7 +181,9 @@ def test_grain_boundaries_on_the_detector_are_those_of_the_table_each_series_ano
     assert (feed.shape, feed.dtype, movie.shape) == ((8, 8), np.uint16, (50, 8, 8))
     assert movie.boundary == WARM.at(340.0)
     draw = GrainBoundary(
-        **{name: truth[name] for name in ("gamma", "diffusivity", "gb_fraction", "bow", "temperature")}, q=Q
+        gamma=1.0 / truth["mobility"],
+        **{name: truth[name] for name in ("diffusivity", "gb_fraction", "bow", "temperature")},
+        q=Q,
     )
     maps = draw.two_time(truth["draw_seed"], size=None, t=20.0 * np.arange(50), normalised=True)
     np.testing.assert_allclose(movie.true_two_time(Q) - 1.0, (maps - 1.0) * 0.5 / draw.contrast, atol=1e-6)
@@ -210,8 +212,9 @@ def test_the_simulated_chx_tells_the_true_s_of_each_q_roi(tmp_path: Path, reposi
     analysed = overlay(analysed, config.analysis.geometry)
     rois = rois_from_config(analysed, config.analysis.rois)
     q = np.sort(np.abs(q_maps(analysed).q_par[rois.labels == 2]))[150::300]
-    sample = ("gamma", "diffusivity", "gb_fraction", "temperature", "bow", "boundaries")
-    maps = GrainBoundary(**{name: truths[3][name] for name in sample}, q=tuple(q)).two_time(
+    sample = ("diffusivity", "gb_fraction", "temperature", "bow", "boundaries")
+    told = {name: truths[3][name] for name in sample}
+    maps = GrainBoundary(gamma=1.0 / truths[3]["mobility"], **told, q=tuple(q)).two_time(
         truths[3]["draw_seed"], size=None, t=25.0 * np.arange(100), normalised=True
     )
     expected = nonequilibrium(maps.mean(axis=0))

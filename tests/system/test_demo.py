@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     config = yaml.safe_load((repository / "configs" / "demo.yaml").read_text())
     config["analysis"]["rois"]["boxes"] = config["analysis"]["rois"]["boxes"][:2]
-    config["demo"] |= {"frames": 50, "frame_time_s": 50.0, "mean_counts": 4.0, "coherence_modes": 2}
+    config["demo"] |= {"frames": 64, "frame_time_s": 39.0, "mean_counts": 4.0, "coherence_modes": 2}
     config["demo"]["dynamics"] = [config["demo"]["dynamics"][0], config["demo"]["dynamics"][3]]
     (folder / "small.yaml").write_text(yaml.safe_dump(config))
     return folder
@@ -69,7 +69,7 @@ def test_each_scan_is_analysed_and_close_to_its_truth(folder: Path, first_run: s
     assert len(rows) == 4
     assert {row["status"] for row in rows} == {"ok"}
     for row in rows:
-        assert row["frames"] == 50
+        assert row["frames"] == 64
         # The interval holds 95 % of truths; three times its width on either side holds them all.
         assert row["s_status"] == "ok"
         below, above = row["s_corrected"] - row["s_low"], row["s_high"] - row["s_corrected"]
@@ -83,6 +83,19 @@ def test_each_scan_is_analysed_and_close_to_its_truth(folder: Path, first_run: s
     assert 0.58 < min(row["s_true"] for row in straightening) <= max(row["s_true"] for row in straightening) < 0.8
     assert min(row["drift/contrast"] for row in straightening) > 0.1
     assert [round(row["temperature_K"]) for row in rows] == [299, 299, 471, 471]
+
+
+def test_the_model_is_asked_about_each_scan(folder: Path, first_run: str) -> None:
+    """64 frames of 39 s are just enough for its contract; two q-ROIs of a scan share one answer."""
+    rows = results(folder)
+    assert all(row["model"].startswith("gbx-") for row in rows)
+    for row in rows:
+        assert not row["flags"].startswith("refused"), row["flags"]
+        assert row["gamma_low"] < row["gamma_Js/m4"] < row["gamma_high"]
+    assert rows[0]["gamma_Js/m4"] == rows[1]["gamma_Js/m4"]
+    # The friction falls from 4e18 at 299 K to 2.3e17 at 471 K.
+    assert rows[0]["gamma_Js/m4"] > rows[2]["gamma_Js/m4"]
+    assert "What the model says of each scan" in first_run
 
 
 def test_it_says_what_next_and_leaves_reports(folder: Path, first_run: str) -> None:

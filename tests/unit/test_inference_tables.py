@@ -150,7 +150,7 @@ def test_the_newest_answer_is_shown(result: ScanResult) -> None:
 
 
 def test_a_terminal_shows_intervals_and_what_limits_them(result: ScanResult) -> None:
-    truth = {"diffusivity": 1.5e-22, "gamma": 2e18, "gb_fraction": 0.25}
+    truth = {"diffusivity": 1.5e-22, "mobility": 5e-19, "gb_fraction": 0.25}
     known = replace(result, scan=replace(result.scan, truth=truth))
     record, inference = summaries(known, infer(known, Says(answer(UNDETERMINED))))
     text = shown(record, inference)
@@ -162,6 +162,7 @@ def test_a_terminal_shows_intervals_and_what_limits_them(result: ScanResult) -> 
     assert "the GB friction gamma is undetermined" in text
     assert "true" in text
     assert "1.5e-22" in text
+    assert "2.0e+18" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
