@@ -17,6 +17,8 @@ from gbx_services.spool import Spool
 
 SOURCE = "sweep"
 SECONDS_A_DAY = 86400.0
+TRIGGER_SECONDS = 30.0
+"""After the stop document; a trigger that listens needs one."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Swept:
     """Runs of the last days."""
     found: int
     """Jobs that nobody had reported."""
+    missed: int
+    """Of these, so long after the end of their run that a trigger should have."""
 
 
 class Sweep:
@@ -56,31 +60,33 @@ class Sweep:
             CatalogError: the catalog is unreachable.
             ServiceError: the queue's disk refuses.
         """
-        since = (time.time() if now is None else now) - self._config.serve.sweep.days * SECONDS_A_DAY
+        moment = time.time() if now is None else now
+        since = moment - self._config.serve.sweep.days * SECONDS_A_DAY
         with said_in_words(catalog.uri):
             raw: Any = catalog.raw
             recent = set(raw.search(Key("start.time") >= since).keys())
             self._looked_at &= recent
             known = self._spool.known()
-            found = 0
+            found = missed = 0
             for key in recent - self._looked_at:
                 metadata = raw[key].metadata
                 if metadata.get("stop") and metadata.get("start"):
-                    found += self._select(catalog, metadata["start"], metadata["stop"], known)
+                    new = self._select(catalog, metadata["start"], metadata["stop"], known)
+                    found += new
+                    missed += new if moment - (_time(metadata["stop"]) or moment) > TRIGGER_SECONDS else 0
                     self._looked_at.add(key)
-        return Swept(len(recent), found)
+        return Swept(len(recent), found, missed)
 
     def _select(
         self, catalog: Catalog, start: Mapping[str, Any], stop: Mapping[str, Any], known: set[tuple[str, str]]
     ) -> int:
-        run, stopped = str(start["uid"]), stop.get("time")
+        run = str(start["uid"])
         wanted = [
             rule
             for rule in wanting_rules(self._config, start)
             if (run, rule) in known or not settled(catalog, self._config, start, rule)
         ]
-        stopped = float(stopped) if isinstance(stopped, int | float) else None
-        return len(self._spool.select(run, wanted, source=SOURCE, stopped=stopped))
+        return len(self._spool.select(run, wanted, source=SOURCE, stopped=_time(stop)))
 
 
 def wanting_rules(config: Config, start: Mapping[str, Any]) -> list[str]:
@@ -99,3 +105,8 @@ def settled(catalog: Catalog, config: Config, start: Mapping[str, Any], rule: st
         find_for_rule(catalog, scan.run_uid, rule=rule, settings_hash=config.for_run(scan.sample, rule).hash)
         is not None
     )
+
+
+def _time(document: Mapping[str, Any]) -> float | None:
+    value = document.get("time")
+    return float(value) if isinstance(value, int | float) else None

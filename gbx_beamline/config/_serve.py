@@ -82,6 +82,10 @@ class ServeConfig(Strict):
     written into."""
     analyse: bool = True
     """False begins with analysis switched off: runs are collected until `gbx queue resume`."""
+    deployment: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)] = "gbx-serve"
+    """Name of the end-of-run deployment; on a Prefect server that others use, one of this beamline's own."""
+    runner: bool = True
+    """False leaves the deployment's flow runs to workers elsewhere."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     """Scans analysed at the same time; each uses all cores where it can."""
     longest_analysis_s: Positive = 3600.0

@@ -35,6 +35,9 @@ RULES = {
         "two": {"samples": ["swept*"], "analysis": {"correlation": {"groups": 4}}},
     },
 }
+SETTINGS: dict[str, str | int | float | bool] = {"auto.offset.reset": "earliest", "session.timeout.ms": 6000}
+"""The mock cluster notices a consumer that left only by its session's end."""
+
 SECONDS = 60.0
 """Longest wait for what takes a tenth of a second."""
 
@@ -206,9 +209,7 @@ def publisher(broker: str, topic: str) -> Any:
 
 def test_kafka_reports_runs_and_a_new_service_goes_on_where_the_old_one_was(broker: str) -> None:
     topic = "chx.bluesky.runengine.documents"
-    settings = KafkaConfig(
-        bootstrap_servers=(broker,), topics=(topic,), group_id="gbx-test", settings={"auto.offset.reset": "earliest"}
-    )
+    settings = KafkaConfig(bootstrap_servers=(broker,), topics=(topic,), group_id="gbx-test", settings=SETTINGS)
     first = Heard()
     send = publisher(broker, topic)
     before = take(send)
@@ -232,9 +233,7 @@ def test_kafka_reports_runs_and_a_new_service_goes_on_where_the_old_one_was(brok
 
 def test_what_the_spool_did_not_take_is_not_committed(broker: str) -> None:
     topic = "refused.documents"
-    settings = KafkaConfig(
-        bootstrap_servers=(broker,), topics=(topic,), group_id="refused", settings={"auto.offset.reset": "earliest"}
-    )
+    settings = KafkaConfig(bootstrap_servers=(broker,), topics=(topic,), group_id="refused", settings=SETTINGS)
     stop = take(publisher(broker, topic))
     asked = threading.Event()
 
@@ -298,7 +297,7 @@ def test_a_lost_queue_is_made_again_from_the_catalog(
 
 def test_old_runs_are_left_alone(raw_runs: Container, catalog: Catalog, spool: Spool) -> None:
     take(writer(raw_runs), sample="swept old")
-    assert Sweep(spool, parse_config(RULES))(catalog, now=time.time() + 30 * 86400) == Swept(0, 0)
+    assert Sweep(spool, parse_config(RULES))(catalog, now=time.time() + 30 * 86400) == Swept(0, 0, 0)
 
 
 def test_runs_that_no_rule_wants_are_noted_as_such(raw_runs: Container, catalog: Catalog, spool: Spool) -> None:
