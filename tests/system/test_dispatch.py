@@ -5,12 +5,15 @@ Flow runs are scripted here, so that each of their ends can be had at will; ``te
 
 from __future__ import annotations
 
+import json
+import resource
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiled.client.utils
 from bluesky import RunEngine
 from bluesky.plans import count
 from eiger_runs import writer
@@ -270,6 +273,33 @@ def test_the_catalog_away_costs_a_delay_and_no_try(bench: Bench, take: Callable[
     bench.step()
     job = bench.job(runs[1])
     assert (job.state, job.tries) == (State.WAITING, 0), "a flow that met the outage is no fault of the scan"
+
+
+def test_a_disk_of_the_catalog_that_is_full_parks_nobody(
+    bench: Bench, take: Callable[[], str], catalog_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The client's own patience, 45 s a request, would only make this test longer.
+    monkeypatch.setattr(tiled.client.utils, "TILED_RETRY_ATTEMPTS", 1)
+    run = take()
+    bench.spool.add(run, source="stream")
+    bench.step()
+    server = int(json.loads((catalog_directory / "server.json").read_text())["pid"])
+    before = resource.prlimit(server, resource.RLIMIT_FSIZE)
+    said = "Failed: Flow run encountered an exception: CatalogError: http://127.0.0.1 answered Server error '500'"
+    # As on a full disk, nothing larger than this can be written.
+    resource.prlimit(server, resource.RLIMIT_FSIZE, (2**19, before[1]))
+    try:
+        for _ in range(2 * TRIES):
+            bench.flows.end("failed", said)
+            bench.step()
+            assert (bench.job(run).state, bench.job(run).tries) == (State.WAITING, 0)
+            assert "answered Server error '500" in bench.dispatcher.trouble.catalog
+            bench.step(100.0)
+    finally:
+        resource.prlimit(server, resource.RLIMIT_FSIZE, before)
+    bench.flows.end("failed", said)
+    bench.step()
+    assert bench.job(run).tries == 1, "a server that takes everything else has something against this scan"
 
 
 def test_documents_on_their_way_are_waited_for(bench: Bench, raw_runs: Container) -> None:

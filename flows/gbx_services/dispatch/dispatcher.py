@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gbx_beamline import assemble, pipeline
-from gbx_beamline.catalog import Catalog, RecordSummary, find_for_rule
+from gbx_beamline.catalog import Catalog, RecordSummary, TiledSink, find_for_rule
 from gbx_beamline.config import Config
 from gbx_beamline.errors import (
     CatalogError,
+    CatalogUnreachableError,
     ConfigError,
     GbxError,
     InputError,
@@ -38,6 +39,8 @@ _DOCUMENTS = Backoff(first=0.3, longest=300.0)
 
 _SERVERS = Backoff(first=2.0, longest=60.0)
 """Patience with Prefect and the catalog."""
+
+_OF_THE_CATALOG = (CatalogUnreachableError.__name__, CatalogError.__name__)
 
 _ERROR_NAME = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Exit|Interrupt))\b")
 
@@ -187,7 +190,7 @@ class Dispatcher:
 
     def _failed(self, job: Job, reason: str, kind: str, *, record: RecordSummary | None) -> None:
         """A try that did not end well: another one, or none where there were enough."""
-        counted = kind != "CatalogUnreachableError"
+        counted = not self._servers_fault(kind)
         self._observer.failed(job, kind)
         logger.warning("a try has failed: %s", reason, extra={"run": job.run, "rule": job.rule, "tries": job.tries + 1})
         if not counted:
@@ -200,6 +203,20 @@ class Dispatcher:
                 self._observer.done(job, record)
         else:
             self._park(job, reason, kind)
+
+    def _servers_fault(self, kind: str) -> bool:
+        """Whether a try failed because of the catalog: it is away, or takes no results from anybody."""
+        if kind not in _OF_THE_CATALOG:
+            return False
+        if kind == CatalogUnreachableError.__name__:
+            return True
+        try:
+            with self._catalog() as catalog:
+                TiledSink(catalog).try_writing()
+        except CatalogError as error:
+            self._note_catalog(str(error))
+            return True
+        return False
 
     def _park(self, job: Job, reason: str, kind: str) -> None:
         if not self._spool.park(job, reason):

@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 FLOW = "end-of-run"
 CHECK_SECONDS = 1.0
+RENEW_SECONDS = 600.0
+"""At least, between two times that triggers are told to connect anew because the sweep found what they had missed."""
+
 STOP_SECONDS = 15.0
 """Longest wait for a step under way."""
 
@@ -92,6 +95,7 @@ class _Service:
         self._config = config
         self._spool = spool
         self._stopping = stopping
+        self._renewed = -RENEW_SECONDS
         self._components: dict[str, Any] = {}
         """By name; each says what troubles it."""
         settings = config.serve
@@ -208,8 +212,10 @@ class _Service:
         self._metrics.swept(swept)
         if swept.found:
             self._dispatch.wake.set()
-        if swept.missed:
-            # They listen, and heard nothing of it.
+        if swept.missed and time.monotonic() - self._renewed > RENEW_SECONDS:
+            # They listen, and heard nothing of it. Not each time: documents that come late look the same, and what
+            # ends while a connection is made is missed, too.
+            self._renewed = time.monotonic()
             for trigger in self._triggers:
                 if not trigger.trouble:
                     trigger.renew()
