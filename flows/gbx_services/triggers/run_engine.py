@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from gbx_beamline.errors import ServiceError
-from gbx_services.spool import Spool
+from gbx_services.spool import Backoff, Spool
 from gbx_services.triggers.inbox import Inbox
 
 logger = logging.getLogger(__name__)
 
 EXIT_SECONDS = 10.0
 """Longest wait at the end of the process for reports on their way; the sweep finds what is left."""
+
+_PATIENCE = Backoff(first=0.5, longest=30.0)
 
 Report = tuple[str, float | None]
 
@@ -64,12 +66,14 @@ class SpoolTrigger:
             spool.close()
 
     def _open(self) -> Spool | None:
+        tries = 0
         while True:
             try:
                 return Spool(self._directory)
             except ServiceError as error:
+                tries += 1
                 logger.warning("finished runs wait for the queue: %s", error)
-                if self._stopping.wait(5.0):
+                if self._stopping.wait(_PATIENCE.delay(tries)):
                     return None
 
 
