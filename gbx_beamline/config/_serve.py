@@ -52,7 +52,8 @@ class SweepConfig(Strict):
     every_s: Positive = 180.0
     """s between sweeps; there is one at the start, too."""
     days: Positive = 7.0
-    """How old a run may be, by its start; older ones are for `gbx analyze`."""
+    """How old a run may be, by its start; older ones are for `gbx analyze`. A service that is new to a catalog analyses
+    what it finds of these days."""
 
 
 class RetryConfig(Strict):

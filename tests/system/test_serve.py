@@ -8,8 +8,11 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from bluesky.plans import count
+from ophyd.sim import SynSignal
 from serving import Beamline, Service, wait_for
 
 from gbx_beamline.config import parse_config
@@ -91,6 +94,19 @@ def test_the_switch_works_while_the_service_runs(service: Service, beamline: Bea
     assert (waiting.run, waiting.handovers) == (run, 0)
     spool.resume()
     assert len(beamline.records(run)[run]) == 1
+
+
+def test_runs_that_cannot_be_analysed_get_a_record_with_the_reason(
+    service: Service, beamline: Beamline, spool: Spool
+) -> None:
+    ring: Any = SynSignal(func=lambda: 400.0, name="ring_current")
+    outcome: Any = beamline.engine(count([ring], md={"sample": {"name": 7}, "temperature": "absurd"}))
+    (record,) = beamline.records(outcome[0])[outcome[0]]
+    assert record.failed
+    assert "no image series" in record.metadata["reason"]
+    wait_for("the queue", lambda: _all_done(spool))
+    assert 'gbx_failures_total{reason="SeriesError"} 1.0' in service.page("/metrics")
+    assert service.health()["status"] == "ok", "a scan's own fault is no trouble of the service"
 
 
 def test_a_second_service_in_the_folder_is_refused(service: Service) -> None:

@@ -8,6 +8,7 @@ import logging
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ pytest.importorskip("tiled")
 
 from gbx_services.logs import JsonLines, RunOfFlow
 from gbx_services.serve.health import json_page, served, text_page
+from gbx_services.serve.kept import keep_small
 from gbx_services.serve.service import check_rules
 
 ROIS = {"rois": {"rings": [{"q": [0.01, 0.02]}]}}
@@ -75,6 +77,20 @@ def test_pages_say_what_is_well_and_a_port_in_use_is_said() -> None:
             served(pages, host="127.0.0.1", port=port),
         ):
             pass
+
+
+def test_a_log_that_grows_is_put_aside_and_written_on(tmp_path: Path) -> None:
+    log = tmp_path / "runner.log"
+    keep_small(log)  # not there yet
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"x" * 50)
+        keep_small(log, largest=100)
+        assert log.stat().st_size == 50
+        writer.write(b"x" * 60)
+        keep_small(log, largest=100)
+        writer.write(b"after\n")
+    assert log.read_bytes() == b"after\n"
+    assert (tmp_path / "runner.old.log").stat().st_size == 110
 
 
 def test_rules_by_which_nothing_can_be_analysed_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -21,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 SETTLED_SECONDS = 60.0
 """A process that lived so long may be started anew at once."""
+
+LARGEST_LOG = 20_000_000
+"""Bytes."""
 
 _PATIENCE = Backoff(first=1.0, longest=60.0)
 
@@ -65,6 +69,7 @@ class KeptChild:
             self._start()
         if self._process is not None:
             self.trouble = "" if self._answering() else "does not answer"
+        keep_small(self._log)
 
     @property
     def pid(self) -> int | None:
@@ -98,6 +103,20 @@ class KeptChild:
         logger.error("%s %s; started anew in %.0f s", self.name, self.trouble, delay)
         self._process = None
         self._open.close()
+
+
+def keep_small(log: Path, *, largest: int = LARGEST_LOG) -> None:
+    """Put a log that has grown beyond ``largest`` bytes aside, in the place of the one before it.
+
+    Whoever writes it appends, and goes on in the file that is empty now; lines written at this very moment are lost.
+    """
+    try:
+        if log.stat().st_size > largest:
+            shutil.copyfile(log, log.with_suffix(".old.log"))
+            os.truncate(log, 0)
+    except OSError:
+        # Not there yet, or a full disk: the next time.
+        logger.debug("log %s stays as it is", log, exc_info=True)
 
 
 class KeptCatalogServer:

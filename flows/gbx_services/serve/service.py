@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL
 
 from gbx_beamline import __version__, assemble
 from gbx_beamline.catalog import Catalog
@@ -110,10 +111,9 @@ class _Service:
         environment, api_url = self._prefect(stack)
         self._runner = self._own_runner(environment, config_path, stack)
         sweep = self._sweep = SweepLoop(open_catalog, spool, config, self._swept)
-        catalog, flow_runs = (
-            KeptCatalog(open_catalog),
-            PrefectFlowRuns(api_url, f"{FLOW}/{settings.deployment}", api_key=os.environ.get("PREFECT_API_KEY")),
-        )
+        key, catalog = PREFECT_API_KEY.value(), KeptCatalog(open_catalog)
+        deployment = f"{FLOW}/{settings.deployment}"
+        flow_runs = PrefectFlowRuns(api_url, deployment, api_key=None if key is None else key.get_secret_value())
         self._dispatcher = Dispatcher(spool, config, catalog, flow_runs, self._metrics, hung=self._hung)
         self._dispatch = DispatchLoop(self._dispatcher, spool)
         self._triggers = self._all_triggers(open_catalog, sweep)
@@ -154,9 +154,9 @@ class _Service:
         return server
 
     def _prefect(self, stack: ExitStack) -> tuple[dict[str, str], str]:
-        """Environment and address of Prefect; an embedded one unless the environment names another."""
-        if url := os.environ.get("PREFECT_API_URL"):
-            return {}, url
+        """Environment and address of Prefect; an embedded one unless Prefect's settings name another."""
+        if url := PREFECT_API_URL.value():
+            return {"PREFECT_API_URL": url}, url
         directory, port = self._config.serve.directory, free_port()
         url = f"http://127.0.0.1:{port}/api"
         environment = prefect_settings(directory, url)
