@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from gbx_beamline.catalog import Catalog, find_for_rule
 from gbx_beamline.catalog.connect import said_in_words
 from gbx_beamline.config import Config
 from gbx_services.spool import Spool
+
+logger = logging.getLogger(__name__)
 
 SOURCE = "sweep"
 SECONDS_A_DAY = 86400.0
@@ -70,11 +73,17 @@ class Sweep:
             found = missed = 0
             for key in recent - self._looked_at:
                 metadata = raw[key].metadata
-                if metadata.get("stop") and metadata.get("start"):
-                    new = self._select(catalog, metadata["start"], metadata["stop"], known)
+                start, stop = metadata.get("start"), metadata.get("stop")
+                if not (start and stop):
+                    continue
+                try:
+                    new = self._select(catalog, start, stop, known)
                     found += new
-                    missed += new if moment - (_time(metadata["stop"]) or moment) > TRIGGER_SECONDS else 0
-                    self._looked_at.add(key)
+                    missed += new if moment - (time_of(stop) or moment) > TRIGGER_SECONDS else 0
+                except (AttributeError, KeyError, TypeError, ValueError):
+                    # What is odd about one run must not keep the others waiting.
+                    logger.exception("a run whose documents are odd is left alone", extra={"run": key})
+                self._looked_at.add(key)
         return Swept(len(recent), found, missed)
 
     def _select(
@@ -86,7 +95,7 @@ class Sweep:
             for rule in wanting_rules(self._config, start)
             if (run, rule) in known or not settled(catalog, self._config, start, rule)
         ]
-        return len(self._spool.select(run, wanted, source=SOURCE, stopped=_time(stop)))
+        return len(self._spool.select(run, wanted, source=SOURCE, stopped=time_of(stop)))
 
 
 def wanting_rules(config: Config, start: Mapping[str, Any]) -> list[str]:
@@ -107,6 +116,7 @@ def settled(catalog: Catalog, config: Config, start: Mapping[str, Any], rule: st
     )
 
 
-def _time(document: Mapping[str, Any]) -> float | None:
+def time_of(document: Mapping[str, Any]) -> float | None:
+    """Unix time of a document, s; None where it has none that is a number."""
     value = document.get("time")
     return float(value) if isinstance(value, int | float) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from gbx_beamline.config._base import Strict
 
@@ -97,3 +97,12 @@ class ServeConfig(Strict):
     sweep: SweepConfig = SweepConfig()
     retry: RetryConfig = RetryConfig()
     health: HealthConfig = HealthConfig()
+
+    @model_validator(mode="after")
+    def _remembers(self) -> ServeConfig:
+        if self.keep_days <= self.sweep.days:
+            raise ValueError(
+                f"keep_days {self.keep_days:g} must be longer than sweep.days {self.sweep.days:g}, or the sweep brings "
+                "back what was dropped"
+            )
+        return self

@@ -65,6 +65,15 @@ class Service:
         self._config.write_text(yaml.safe_dump(settings))
         self._process: subprocess.Popen[bytes] | None = None
 
+    def __enter__(self) -> Service:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A test that failed leaves nothing running.
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
     def start(self) -> None:
         """Start it; its log goes to ``serve.jsonl``."""
         with (self.folder / "serve.jsonl").open("ab") as log:

@@ -321,6 +321,20 @@ def test_documents_on_their_way_are_waited_for(bench: Bench, raw_runs: Container
     assert bench.job(run).state is State.HANDED_OVER
 
 
+def test_documents_that_are_odd_keep_nobody_else_waiting(
+    bench: Bench, take: Callable[[], str], raw_runs: Container
+) -> None:
+    odd, good = "6e9a5c35-0000-4000-8000-00000000000b", take()
+    raw_runs.create_container(odd, metadata={"start": {"uid": odd, "time": "now"}, "stop": "yes"})
+    bench.spool.add(odd, source="kafka", stopped=1.0)
+    bench.spool.add(good, source="kafka", stopped=2.0)
+    bench.step()
+    assert bench.job(good).state is State.HANDED_OVER
+    (parked,) = bench.spool.jobs(State.PARKED)
+    assert parked.run == odd
+    assert "its documents are odd" in parked.reason
+
+
 def test_a_run_that_never_comes_is_given_up_after_days(bench: Bench) -> None:
     bench.spool.add("6e9a5c35-0000-4000-8000-00000000000a", source="kafka")
     for _ in range(12):

@@ -6,7 +6,8 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,9 @@ from gbx_services.spool import Spool, State
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(tmp_path_factory.mktemp("service"))
-    service.start()
-    try:
+    with Service(tmp_path_factory.mktemp("service")) as service:
         service.wait_until_ready()
         yield service
-    finally:
         assert service.stop() == 0
 
 
@@ -124,10 +122,21 @@ def _all_done(spool: Spool) -> bool:
     return all(job.state is State.DONE for job in spool.jobs())
 
 
-def test_what_ended_while_no_service_ran_is_found_at_the_next_start(tmp_path: Path) -> None:
-    service = Service(tmp_path, triggers={"tiled": False})
-    service.start()
-    service.wait_until_ready()
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts a service of the test's own, with these settings."""
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> Service:
+            service = stack.enter_context(Service(tmp_path, **settings))
+            service.wait_until_ready()
+            return service
+
+        yield start
+
+
+def test_what_ended_while_no_service_ran_is_found_at_the_next_start(started: Callable[..., Service]) -> None:
+    service = started(triggers={"tiled": False})
     beamline = Beamline(service)
     with beamline.catalog():  # a user of the Tiled server keeps it running
         service.kill()
@@ -146,11 +155,9 @@ def test_what_ended_while_no_service_ran_is_found_at_the_next_start(tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_fifty_scans_in_a_row_whatever_breaks(tmp_path: Path) -> None:
+def test_fifty_scans_in_a_row_whatever_breaks(started: Callable[..., Service]) -> None:
     """Runner, Prefect, Tiled and the service itself are killed, reports doubled and lost, in an order drawn by seed."""
-    service = Service(tmp_path, sweep={"every_s": 20.0}, retry={"tries": 20, "first_s": 1.0, "longest_s": 5.0})
-    service.start()
-    service.wait_until_ready()
+    service = started(sweep={"every_s": 20.0}, retry={"tries": 20, "first_s": 1.0, "longest_s": 5.0})
     beamline, chance, runs = Beamline(service), random.Random(20261125), list[str]()
     spool = Spool(service.directory)
 
@@ -187,4 +194,4 @@ def test_fifty_scans_in_a_row_whatever_breaks(tmp_path: Path) -> None:
     assert [job for job in spool.jobs() if job.state is State.PARKED] == []
     spool.close()
     beamline.close()
-    service.stop()
+    assert service.stop() == 0

@@ -272,6 +272,9 @@ def test_the_sweep_finds_what_has_ended_without_a_record(raw_runs: Container, ca
     for name, doc in documents[:-1]:
         sink(name, doc)
 
+    odd = "6e9a5c35-0000-4000-8000-00000000000c"
+    raw_runs.create_container(odd, metadata={"start": {"uid": odd, "time": time.time()}, "stop": "yes"})
+
     sweep = Sweep(spool, config)
     assert sweep(catalog).found == 2
     assert {(job.run, job.rule) for job in spool.jobs(State.WAITING)} == {(wanted, "one"), (wanted, "two")}

@@ -25,7 +25,7 @@ from gbx_beamline.errors import (
 )
 from gbx_services.dispatch.flow_runs import FlowRuns, FlowState
 from gbx_services.spool import Backoff, Job, Spool, State
-from gbx_services.sweep import SECONDS_A_DAY, wanting_rules
+from gbx_services.sweep import SECONDS_A_DAY, time_of, wanting_rules
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +140,16 @@ class Dispatcher:
             return
         self._note_prefect("")
         for job in handed:
-            if job.handle is not None:
+            if job.handle is None:
+                continue
+            try:
                 self._settle_one(job, states[job.handle])
+            except ServiceError:
+                raise
+            except Exception as error:
+                # What is odd about one scan must not keep the others waiting.
+                logger.exception("a job broke the dispatcher", extra={"run": job.run, "rule": job.rule})
+                self._failed(job, f"{type(error).__name__}: {error}", type(error).__name__, record=None)
 
     def _settle_one(self, job: Job, state: FlowState) -> None:
         if state.kind == "under way":
@@ -251,6 +259,10 @@ class Dispatcher:
                         later, "the catalog is away", delay=_SERVERS.delay(later.handovers), counted=False
                     )
                 return
+            except Exception as error:
+                logger.exception("a run broke the dispatcher", extra={"run": job.run})
+                if self._spool.park(job, f"its documents are odd: {type(error).__name__}: {error}"):
+                    self._observer.parked(job, type(error).__name__)
         if jobs:
             self._note_catalog("")
 
@@ -263,8 +275,8 @@ class Dispatcher:
                 action="wait: its documents are on their way to the catalog",
             )
         wanted = wanting_rules(self._config, metadata["start"])
-        stopped = metadata["stop"].get("time", job.stopped)
-        self._spool.select(job.run, wanted, source=job.source, stopped=stopped)
+        stopped = time_of(metadata["stop"])
+        self._spool.select(job.run, wanted, source=job.source, stopped=job.stopped if stopped is None else stopped)
 
     def _await_documents(self, job: Job, error: CatalogError) -> None:
         if self._clock() - job.added > self._config.serve.sweep.days * SECONDS_A_DAY:

@@ -132,7 +132,11 @@ class _Service:
         """Keep the parts running until the service is to stop."""
         logger.info("serving", extra={"version": __version__, "rules": list(self._config.selection)})
         while not self._stopping.wait(CHECK_SECONDS):
-            self._check()
+            try:
+                self._check()
+            except Exception:
+                # A full disk under a child's log, a process that cannot be ended: the others are to go on.
+                logger.exception("a part cannot be looked after")
         logger.info("stopping: what is not done stays in the queue")
 
     def _check(self) -> None:
