@@ -14,10 +14,6 @@ import pytest
 
 from gbx_beamline.config import Config, parse_config
 from gbx_beamline.errors import ConfigError, ServiceError
-
-pytest.importorskip("prefect")
-pytest.importorskip("tiled")
-
 from gbx_services.logs import JsonLines, RunOfFlow
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import keep_small
