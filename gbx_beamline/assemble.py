@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gbx_beamline import pipeline
 from gbx_beamline.config import CatalogConfig, Config, load_config
@@ -22,7 +22,7 @@ from gbx_beamline.errors import (
     RunNotFoundError,
     RunUnfinishedError,
 )
-from gbx_beamline.records import ScanFailure, ScanInference, ScanResult
+from gbx_beamline.records import ScanFailure, ScanInference, ScanInfo, ScanResult
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +125,13 @@ def embedded_server(settings: CatalogConfig) -> AbstractContextManager[CatalogAd
 
 
 def analyze_run(
-    catalog: Catalog, uid: str, config: Config, *, retry_failed: bool = False, dry_run: bool = False
+    catalog: Catalog,
+    uid: str,
+    config: Config,
+    *,
+    rule: str | None = None,
+    retry_failed: bool = False,
+    dry_run: bool = False,
 ) -> Analysis:
     """Analyse one raw run of the catalog and publish the record, unless it is there already.
 
@@ -136,12 +142,13 @@ def analyze_run(
         catalog: Where the run is and the record goes.
         uid: uid of the run, or the start of it.
         config: Configuration; the settings of the run's sample are used.
+        rule: Selection rule that wants the run: what it overrides counts, and the record names it.
         retry_failed: True analyses again where only a failure is recorded.
         dry_run: True computes and publishes nothing.
 
     Raises:
         CatalogError: the catalog is unreachable, has no such run, or not yet all of it.
-        ConfigError: a file that the configuration names is absent.
+        ConfigError: a file that the configuration names is absent; no such rule.
     """
     from gbx_beamline.catalog import TiledSink, find_terminal
     from gbx_beamline.catalog.connect import said_in_words
@@ -154,25 +161,55 @@ def analyze_run(
             needed="a finished run",
             action="wait for its end; if it has ended, its documents have not reached the catalog yet",
         )
-    tags = catalog.access_tags(run)
-    scan = replace(pipeline.describe_start(run.metadata["start"], source="catalog"), access_tags=tags)
-    settings = config.for_sample(scan.sample)
-    made_by = pipeline.provenance(settings, catalog.array)
+    scan = _scan_of(catalog, run)
+    settings = config.for_run(scan.sample, rule)
+    made_by = pipeline.provenance(settings, catalog.array, rule=rule or "")
     outcome: ScanResult | ScanFailure
     try:
         # Frames may come over HTTP: a server that goes away meanwhile is no fault of the scan.
         with said_in_words(catalog.uri):
             series = open_series(run, allow_incomplete=settings.allow_incomplete, frame_time=settings.frame_time_s)
-            made_by = pipeline.provenance(settings, catalog.array, series)
+            made_by = pipeline.provenance(settings, catalog.array, series, rule=rule or "")
             existing = find_terminal(catalog, scan, made_by)
             if existing is not None and not dry_run and not (existing.failed and retry_failed):
                 return Analysis(key=existing.key, outcome=None)
-            outcome = pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array)
+            outcome = replace(
+                pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array), provenance=made_by
+            )
     except CatalogError:
         raise
     except GbxError as error:
         outcome = pipeline.failure(scan, error, made_by)
     return Analysis(key="" if dry_run else TiledSink(catalog).publish(outcome), outcome=outcome)
+
+
+def publish_failure(catalog: Catalog, uid: str, error: GbxError, config: Config, *, rule: str | None = None) -> str:
+    """Leave a record of why a run cannot be analysed; it stands in the way of no later result.
+
+    Args:
+        catalog: Where the run is and the record goes.
+        uid: uid of the run, or the start of it.
+        error: The reason.
+        config: Configuration.
+        rule: Selection rule that wanted the run.
+
+    Returns:
+        Key of the record.
+
+    Raises:
+        CatalogError: the catalog is unreachable, or has no such run.
+        ConfigError: settings that cannot be read; no such rule.
+    """
+    from gbx_beamline.catalog import TiledSink
+
+    scan = _scan_of(catalog, catalog.run(uid))
+    made_by = pipeline.provenance(config.for_run(scan.sample, rule), catalog.array, rule=rule or "")
+    return TiledSink(catalog).publish(pipeline.failure(scan, error, made_by))
+
+
+def _scan_of(catalog: Catalog, run: Any) -> ScanInfo:
+    scan = pipeline.describe_start(run.metadata["start"], source="catalog")
+    return replace(scan, access_tags=catalog.access_tags(run))
 
 
 @dataclass(frozen=True)

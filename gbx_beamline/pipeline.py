@@ -147,7 +147,11 @@ def _measure(tt: TwoTime, settings: AnalysisConfig, *, q_convention: str) -> dic
 
 
 def provenance(
-    settings: AnalysisConfig, catalog_array: CatalogArray | None = None, series: Series | None = None
+    settings: AnalysisConfig,
+    catalog_array: CatalogArray | None = None,
+    series: Series | None = None,
+    *,
+    rule: str = "",
 ) -> Provenance:
     """What makes a result with these settings by this release.
 
@@ -156,14 +160,15 @@ def provenance(
         catalog_array: Reads a label image kept in the catalog: drawn anew it makes another record, like a file.
         series: Where it is incomplete and analysed all the same, what exists of it counts too: restored, it makes
             another record.
+        rule: Selection rule by which the run is analysed.
     """
-    digest = settings.hash
+    digest = alone = settings.hash
     if series is not None and series.missing and series.allow_incomplete:
         digest = hashlib.sha256(digest.encode() + series.present.tobytes()).hexdigest()[:12]
     if settings.rois.catalog_labels and catalog_array is not None:
         labels = np.ascontiguousarray(catalog_array(settings.rois.catalog_labels))
         digest = hashlib.sha256(f"{digest} {labels.dtype} {labels.shape}".encode() + labels.tobytes()).hexdigest()[:12]
-    return Provenance(config_hash=digest, package_version=__version__)
+    return Provenance(config_hash=digest, package_version=__version__, settings_hash=alone, rule=rule)
 
 
 def failure(scan: ScanInfo, error: Exception, made_by: Provenance) -> ScanFailure:

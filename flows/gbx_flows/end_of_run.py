@@ -61,8 +61,14 @@ _patient_task = task(
 
 
 @_patient_task
-def analyze_scan(uid: str, api_key: str | None = None, dry_run: bool = False) -> str:
-    """Analyse the run and publish its record, unless it is there already.
+def analyze_scan(
+    uid: str,
+    api_key: str | None = None,
+    dry_run: bool = False,
+    rule: str | None = None,
+    retry_failed: bool = False,
+) -> str:
+    """Analyse the run, as a selection rule wants it, and publish its record, unless it is there already.
 
     Returns:
         Key of the record; empty for a dry run.
@@ -70,7 +76,7 @@ def analyze_scan(uid: str, api_key: str | None = None, dry_run: bool = False) ->
     logger = get_run_logger()
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
-        done = assemble.analyze_run(catalog, uid, config, dry_run=dry_run)
+        done = assemble.analyze_run(catalog, uid, config, rule=rule, retry_failed=retry_failed, dry_run=dry_run)
     where = "dry run, nothing published" if dry_run else f"record {done.key}"
     if done.outcome is None:
         logger.info("run %s was analysed with these settings before: %s stands", uid, where)
@@ -125,22 +131,16 @@ def publish_artifact(uid: str, key: str, not_inferred: str = "", api_key: str | 
 
 
 @_patient_task
-def record_failure(uid: str, error: str, api_key: str | None = None) -> str:
+def record_failure(uid: str, error: str, api_key: str | None = None, rule: str | None = None) -> str:
     """Leave a record of an error that nobody foresaw, so that no scan is without an answer."""
-    from gbx_beamline import pipeline
-    from gbx_beamline.catalog import TiledSink
-
+    unforeseen = InputError(
+        f"the analysis broke down: {error}",
+        needed="an analysis that ends",
+        action="report it with this run's uid; the traceback is in the flow run's log",
+    )
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
-        start = catalog.run(uid).metadata["start"]
-        scan = pipeline.describe_start(start, source="catalog")
-        unforeseen = InputError(
-            f"the analysis broke down: {error}",
-            needed="an analysis that ends",
-            action="report it with this run's uid; the traceback is in the flow run's log",
-        )
-        made_by = pipeline.provenance(config.for_sample(scan.sample), catalog.array)
-        return TiledSink(catalog).publish(pipeline.failure(scan, unforeseen, made_by))
+        return assemble.publish_failure(catalog, uid, unforeseen, config, rule=rule)
 
 
 def _api_key(given: str | None) -> str | None:
@@ -155,9 +155,9 @@ def _api_key(given: str | None) -> str | None:
     return secret.get()
 
 
-def _forget_key(stop_doc: Mapping[str, Any], dry_run: bool) -> None:
+def _forget_key() -> None:
     """Take the key out of the parameters that Prefect keeps and shows to whoever sees the flow run."""
-    parameters = {"stop_doc": dict(stop_doc), "api_key": None, "dry_run": dry_run}
+    parameters = {**flow_run.parameters, "api_key": None}
     with get_client(sync_client=True) as client:
         client.update_flow_run(
             flow_run.id, parameters=end_of_run_workflow.serialize_parameters(parameters)
@@ -170,7 +170,13 @@ def _flow_run_name() -> str:
 
 
 @flow(name="end-of-run", flow_run_name=_flow_run_name, persist_result=False)
-def end_of_run_workflow(stop_doc: Mapping[str, Any], api_key: str | None = None, dry_run: bool = False) -> str:
+def end_of_run_workflow(
+    stop_doc: Mapping[str, Any],
+    api_key: str | None = None,
+    dry_run: bool = False,
+    rule: str | None = None,
+    retry_failed: bool = False,
+) -> str:
     """Analyse the scan that has just ended.
 
     Running it twice, or twice at once, leaves one result.
@@ -180,6 +186,8 @@ def end_of_run_workflow(stop_doc: Mapping[str, Any], api_key: str | None = None,
         api_key: Key of the catalog; else from the environment, else from the Prefect Secret ``tiled-api-key``,
             where it belongs: whatever starts a flow run with parameters may show them.
         dry_run: True computes and publishes nothing.
+        rule: Selection rule of the configuration that wants the run; None = as configured for its sample.
+        retry_failed: True analyses again where only a failure is recorded.
 
     Returns:
         Key of the record that readers see, a result or a reasoned failure; empty for a dry run.
@@ -190,7 +198,7 @@ def end_of_run_workflow(stop_doc: Mapping[str, Any], api_key: str | None = None,
         ConfigError: settings that cannot be read.
     """
     if api_key:
-        _forget_key(stop_doc, dry_run)
+        _forget_key()
     uid = stop_doc.get("run_start")
     if not isinstance(uid, str) or not uid:
         raise InputError(
@@ -200,13 +208,13 @@ def end_of_run_workflow(stop_doc: Mapping[str, Any], api_key: str | None = None,
         )
     key = _api_key(api_key)
     try:
-        record = analyze_scan(uid, key, dry_run)
+        record = analyze_scan(uid, key, dry_run, rule, retry_failed)
     except (CatalogError, ConfigError):
         # Nothing can be recorded without a catalog or with settings that cannot be read.
         raise
     except Exception as error:
         if not dry_run:
-            record_failure(uid, f"{type(error).__name__}: {error}", key)
+            record_failure(uid, f"{type(error).__name__}: {error}", key, rule)
         raise
     if record:
         publish_artifact(uid, record, _infer(uid, record, key), key)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -100,3 +103,27 @@ def import_files(
             click.echo(f"  next: {follow}")
     if refused:
         sys.exit(EXIT_REFUSED)
+
+
+@click.command()
+@config_option
+def serve(config_path: Path | None) -> None:
+    """Analyse each scan by itself as it ends, until stopped by Ctrl-C or SIGTERM.
+
+    Starts what the configuration does not name a server for: Tiled, Prefect. /health and /metrics answer at
+    serve.health; logs are JSON lines on standard error.
+
+    Example: gbx serve --config configs/chx.yaml
+    """
+    # Tiled's client tries again for 45 s by itself, and reads these as it is imported; here the queue waits, not it.
+    os.environ.setdefault("TILED_RETRY_ATTEMPTS", "3")
+    os.environ.setdefault("TILED_RETRY_TIMEOUT", "5")
+    from gbx_services.logs import log_as_json
+    from gbx_services.serve import run_service
+
+    log_as_json()
+    stopping = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stopping.set())
+    named = config_path or (Path(given) if (given := os.environ.get(assemble.CONFIG_VARIABLE)) else None)
+    run_service(assemble.configuration(config_path), named, stopping)

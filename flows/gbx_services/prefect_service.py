@@ -57,31 +57,42 @@ def embedded_prefect(directory: Path, environment: Mapping[str, str]) -> Iterato
         directory: Folder of the embedded services.
         environment: What the flow needs to find configuration and catalog.
     """
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
-    home = (directory / "prefect").resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": url,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-        "DO_NOT_TRACK": "1",
-        # A site's HTTP proxy leads nowhere near our own machine.
-        "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost"))),
-    }
+    settings = prefect_settings(directory, url)
     logs = directory / "logs"
-    serve = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    run = ["gbx_services.runner"]
-    # Prefect's client in this process asks the same server.
-    os.environ["NO_PROXY"] = settings["NO_PROXY"]
+    run = ["gbx_services.runner", str(directory / "prefect")]
     with ExitStack() as stack:
         server_log, runner_log = logs / "prefect-server.log", logs / "runner.log"
+        serve = server_command(port)
         stack.enter_context(child(serve, name="the Prefect server", log=server_log, environment=settings))
         runner = stack.enter_context(
             child(run, name="the end-of-run runner", log=runner_log, environment={**settings, **environment})
         )
         yield EmbeddedPrefect(url, runner, runner_log)
+
+
+def server_command(port: int) -> list[str]:
+    """What starts a Prefect server on a loopback port, as after ``python -m``."""
+    return ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def prefect_settings(directory: Path, url: str) -> dict[str, str]:
+    """The environment of an embedded server with its database in ``directory/prefect``, and of its clients.
+
+    From here on Prefect's client in this process reaches that server, too, whatever proxy the site has.
+    """
+    home = (directory / "prefect").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    # A site's HTTP proxy leads nowhere near our own machine.
+    os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost")))
+    return {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "NO_PROXY": os.environ["NO_PROXY"],
+    }
 
 
 def answers(url: str) -> bool:
@@ -94,7 +105,8 @@ def answers(url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -48,7 +48,11 @@ def child(
     try:
         yield process
     finally:
-        _stop(process, name)
+        try:
+            _stop(process, name)
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
 
 
 def wait_until(

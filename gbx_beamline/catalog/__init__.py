@@ -3,7 +3,14 @@
 from gbx_beamline.catalog.connect import Catalog, connect
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
 from gbx_beamline.catalog.publish import TiledSink
-from gbx_beamline.catalog.read import RecordSummary, find_record, find_records, find_terminal, load_record
+from gbx_beamline.catalog.read import (
+    RecordSummary,
+    find_for_rule,
+    find_record,
+    find_records,
+    find_terminal,
+    load_record,
+)
 
 __all__ = [
     "Catalog",
@@ -11,6 +18,7 @@ __all__ = [
     "RecordSummary",
     "TiledSink",
     "connect",
+    "find_for_rule",
     "find_inference",
     "find_inferences",
     "find_record",

@@ -22,6 +22,8 @@ from gbx_beamline.errors import RunNotFoundError
 from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
 
 _CONFLICT = 409
+_TRIAL_VALUES = 2**17
+"""float64: 1 MiB."""
 
 
 class TiledSink:
@@ -141,6 +143,20 @@ class TiledSink:
 
     def _remove(self, attempt: str) -> None:
         self._attempts.delete_contents(attempt, recursive=True, external_only=False)
+
+    def try_writing(self) -> None:
+        """Write something as large as a small record and remove it again.
+
+        Raises:
+            CatalogError: the server takes no results now: its disk is full, read-only or gone.
+        """
+        with said_in_words(self._uri):
+            attempt = str(uuid.uuid4())
+            metadata = {"identity": "trial", "created": time.time(), "published": False}
+            folder = self._attempts.create_container(attempt, metadata=metadata)
+            # Noise: zarr stores a constant in no bytes at all.
+            _write(folder, "trial", np.random.default_rng(0).random(_TRIAL_VALUES), None)
+            self._remove(attempt)
 
     def sweep(self, *, older_than: float = 86400.0) -> int:
         """Remove attempts that no pointer names and that nobody can still be writing.

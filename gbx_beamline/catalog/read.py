@@ -72,6 +72,27 @@ def find_terminal(catalog: Catalog, scan: ScanInfo, provenance: Provenance) -> R
     return None
 
 
+def find_for_rule(catalog: Catalog, run_uid: str, *, rule: str, settings_hash: str) -> RecordSummary | None:
+    """The record by which a run is settled for a selection rule, or None where it still wants analysis.
+
+    That is one which this rule or these settings made, whoever asked for them: settings that changed since make no
+    second record by themselves. A result comes before a failure.
+
+    Args:
+        catalog: Where to look.
+        run_uid: uid of the run, whole.
+        rule: Name of the rule.
+        settings_hash: Hash of the settings of this rule for this run.
+    """
+    settled = [
+        record
+        for record in find_records(catalog, run_uid=run_uid)
+        if (made_by := record.metadata["provenance"]).get("rule") == rule
+        or settings_hash in (made_by.get("settings_hash"), made_by.get("config_hash"))
+    ]
+    return max(settled, key=lambda record: not record.failed, default=None)
+
+
 def load_record(catalog: Catalog, key: str) -> ScanResult | ScanFailure:
     """A whole record.
 

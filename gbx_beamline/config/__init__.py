@@ -28,11 +28,21 @@ from gbx_beamline.config._base import LARGEST_Q, Strict
 from gbx_beamline.config._demo import DemoConfig, DemoDynamics
 from gbx_beamline.config._models import ModelsConfig
 from gbx_beamline.config._paper_family import PaperFamilyConfig
+from gbx_beamline.config._selection import DEFAULT_RULE, RuleName, SelectionRule
+from gbx_beamline.config._serve import (
+    HealthConfig,
+    KafkaConfig,
+    RetryConfig,
+    ServeConfig,
+    SweepConfig,
+    TriggersConfig,
+)
 from gbx_beamline.config._simulation import MeasurementSimulation, PaperSimulation, SimulationConfig
 from gbx_beamline.config._training import TrainingConfig, TrainingData, TrainingNetwork
 from gbx_beamline.errors import ConfigError
 
 __all__ = [
+    "DEFAULT_RULE",
     "LARGEST_Q",
     "AnalysisConfig",
     "CareConfig",
@@ -42,6 +52,8 @@ __all__ = [
     "DemoConfig",
     "DemoDynamics",
     "GeometryConfig",
+    "HealthConfig",
+    "KafkaConfig",
     "MaskConfig",
     "MeasurementSimulation",
     "ModelsConfig",
@@ -50,13 +62,18 @@ __all__ = [
     "PaperSimulation",
     "QBox",
     "QRing",
+    "RetryConfig",
     "RoiConfig",
     "Rule",
     "SampleConfig",
+    "SelectionRule",
+    "ServeConfig",
     "SimulationConfig",
+    "SweepConfig",
     "TrainingConfig",
     "TrainingData",
     "TrainingNetwork",
+    "TriggersConfig",
     "load_config",
     "parse_config",
 ]
@@ -89,6 +106,11 @@ class Config(Strict):
 
     analysis: AnalysisConfig = AnalysisConfig()
     samples: dict[str, SampleConfig] = Field(default_factory=dict)
+    selection: dict[RuleName, SelectionRule] = Field(
+        default_factory=lambda: {DEFAULT_RULE: SelectionRule()}, min_length=1
+    )
+    """Rules by which `gbx serve` chooses runs; without any, every run is analysed as ``analysis`` says."""
+    serve: ServeConfig = ServeConfig()
     catalog: CatalogConfig = CatalogConfig()
     demo: DemoConfig = DemoConfig()
     simulation: SimulationConfig = SimulationConfig()
@@ -107,12 +129,33 @@ class Config(Strict):
             update["geometry"] = self.analysis.geometry.model_copy(update=stated)
         return self.analysis.model_copy(update=update)
 
+    def for_run(self, sample: str | None, rule: str | None = None) -> AnalysisConfig:
+        """The analysis settings of one run: those of its sample, and over them what a selection rule says.
+
+        Args:
+            sample: Name of the sample.
+            rule: Name of the rule by which the run is analysed; None = by none, a person asked for it.
+
+        Raises:
+            ConfigError: no such rule; a job may be older than the configuration.
+        """
+        settings = self.for_sample(sample)
+        if not rule:
+            return settings
+        if rule not in self.selection:
+            raise ConfigError(
+                f"no selection rule {rule!r}",
+                needed=f"one of {', '.join(self.selection)}",
+                action="give the rule its old name back, or drop its runs with `gbx queue drop`",
+            )
+        return self.selection[rule].over(settings)
+
 
 def load_config(path: Path | str) -> Config:
     """Read and check a YAML file.
 
-    Paths inside it are taken relative to the file's folder, except ``catalog.directory`` and the folders of
-    ``models``, which are relative to the working folder because they are where data are written.
+    Paths inside it are taken relative to the file's folder, except ``catalog.directory``, ``serve.directory`` and the
+    folders of ``models``, which are relative to the working folder because they are where data are written.
 
     Raises:
         ConfigError: no such file, no YAML, an unknown key or an impossible value; every mistake is named.
@@ -161,11 +204,20 @@ def _resolved(config: Config, folder: Path) -> Config:
     def mask(part: MaskConfig) -> MaskConfig:
         return part if part.file is None else part.model_copy(update={"file": folder / part.file})
 
-    analysis = config.analysis.model_copy(
-        update={"rois": rois(config.analysis.rois), "mask": mask(config.analysis.mask)}
-    )
+    def stated(part: AnalysisConfig) -> dict[str, Any]:
+        # What was not stated stays so: a rule overrides what it names and nothing else.
+        known = {"rois": rois(part.rois), "mask": mask(part.mask)}
+        return {key: value for key, value in known.items() if key in part.model_fields_set}
+
+    analysis = config.analysis.model_copy(update=stated(config.analysis))
     samples = {
         sample: part.model_copy(update={"rois": part.rois and rois(part.rois), "mask": part.mask and mask(part.mask)})
         for sample, part in config.samples.items()
     }
-    return config.model_copy(update={"analysis": analysis, "samples": samples})
+    selection = {
+        name: rule.model_copy(
+            update={"analysis": rule.analysis and rule.analysis.model_copy(update=stated(rule.analysis))}
+        )
+        for name, rule in config.selection.items()
+    }
+    return config.model_copy(update={"analysis": analysis, "samples": samples, "selection": selection})

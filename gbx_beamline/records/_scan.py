@@ -33,6 +33,10 @@ class Provenance:
     schema_version: int = SCHEMA_VERSION
     seeds: Mapping[str, int] = field(default_factory=dict)
     """Seeds of whatever was random; the correlation itself is deterministic."""
+    settings_hash: str = ""
+    """Of the settings alone; ``config_hash`` also counts what an incomplete series holds and labels in the catalog."""
+    rule: str = ""
+    """Selection rule by which the run was analysed; empty where a person asked for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,8 @@ OWN_COMMANDS = (
     "doctor",
     "demo",
     "import",
+    "serve",
+    "queue",
     "simulate",
     "figures",
     "models",

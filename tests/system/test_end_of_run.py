@@ -25,7 +25,8 @@ from tiled.client.container import Container
 import gbx_beamline.frames
 import gbx_flows.end_of_run as flows
 from gbx_beamline import assemble, pipeline
-from gbx_beamline.catalog import Catalog, RecordSummary, connect, find_records, load_record
+from gbx_beamline.catalog import Catalog, RecordSummary, connect, find_for_rule, find_records, load_record
+from gbx_beamline.config import Config, parse_config
 from gbx_beamline.errors import (
     AccessDeniedError,
     CatalogError,
@@ -137,6 +138,32 @@ def test_running_again_leaves_the_one_record_and_other_settings_make_another(
     other = assemble.analyze_run(catalog, uid, assemble.configuration()).key
     assert {found.key for found in find_records(catalog, run_uid=uid)} == {key, other}
     assert other != key
+
+
+def test_a_selection_rule_makes_a_record_of_its_own_and_is_settled_by_it(
+    settings: None, take: Take, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = take()
+    wide = {"analysis": {"rois": {"rings": [{"q": [3e-4, 9e-4]}]}}}
+    config = parse_config({"analysis": RING, "selection": {"plain": {}, "same": {}, "wide": wide}})
+    monkeypatch.setattr(assemble, "configuration", lambda path=None: config)
+
+    def settled(rule: str, config: Config = config) -> RecordSummary | None:
+        return find_for_rule(catalog, uid, rule=rule, settings_hash=config.for_run("gold", rule).hash)
+
+    assert settled("plain") is None
+    key = end_of_run_workflow({"run_start": uid}, rule="plain")
+    assert (found := settled("plain")) is not None
+    assert (found.key, found.metadata["provenance"]["rule"]) == (key, "plain")
+    assert settled("same") == found, "the same settings make no second record"
+    assert settled("wide") is None
+    other = end_of_run_workflow({"run_start": uid}, rule="wide")
+    assert other != key
+    assert (found := settled("wide")) is not None
+    assert found.key == other
+    changed = parse_config({"analysis": {"rois": {"rings": [{"q": [3e-4, 7e-4]}]}}, "selection": {"plain": {}}})
+    assert (found := settled("plain", changed)) is not None, "a change of settings analyses nothing anew"
+    assert found.key == key
 
 
 def test_of_two_flows_at_once_one_result_stays(
@@ -345,6 +372,8 @@ def test_the_key_given_to_the_flow_is_used_and_told_nobody(
         "stop_doc": {"run_start": uid, "exit_status": "success"},
         "api_key": None,
         "dry_run": False,
+        "rule": None,
+        "retry_failed": False,
     }
     assert kept.name == f"end-of-run {uid}"
     assert key not in kept.model_dump_json()

@@ -1,0 +1,99 @@
+"""Parts of ``gbx serve`` that need no server: logs, pages, the check of the rules."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import urllib.request
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from gbx_beamline.config import Config, parse_config
+from gbx_beamline.errors import ConfigError, ServiceError
+from gbx_services.logs import JsonLines, RunOfFlow
+from gbx_services.serve.health import json_page, served, text_page
+from gbx_services.serve.kept import keep_small
+from gbx_services.serve.service import check_rules
+
+ROIS = {"rois": {"rings": [{"q": [0.01, 0.02]}]}}
+
+
+@pytest.fixture
+def said() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    handler.addFilter(RunOfFlow())
+    logger = logging.getLogger("gbx_test")
+    logger.addHandler(handler)
+    yield stream
+    logger.removeHandler(handler)
+
+
+def test_a_log_line_is_json_with_the_run(said: io.StringIO) -> None:
+    logger = logging.getLogger("gbx_test")
+    logger.warning("scan of %s\nfailed", "gold", extra={"run": "1a2b"})
+    try:
+        raise ValueError("ünforeseen")
+    except ValueError:
+        logger.exception("broke", extra={"flow_run_name": "end-of-run 3c4d"})
+    first, second = (json.loads(line) for line in said.getvalue().splitlines())
+    assert first["message"] == "scan of gold\nfailed"
+    assert (first["run"], first["level"], first["logger"]) == ("1a2b", "warning", "gbx_test")
+    assert second["run"] == "3c4d"
+    assert "ValueError: ünforeseen" in second["traceback"]
+
+
+def ask(address: str) -> tuple[int, str]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(address, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read().decode()
+
+
+def test_pages_say_what_is_well_and_a_port_in_use_is_said() -> None:
+    well = True
+    pages = {"/health": json_page(lambda: (well, {"status": "any"})), "/metrics": text_page(lambda: b"one 1\n")}
+    with served(pages, host="127.0.0.1", port=0) as address:
+        assert ask(f"{address}/health?verbose") == (HTTPStatus.OK, '{\n "status": "any"\n}')
+        assert ask(f"{address}/metrics") == (HTTPStatus.OK, "one 1\n")
+        assert ask(f"{address}/secret")[0] == HTTPStatus.NOT_FOUND
+        well = False
+        assert ask(f"{address}/health")[0] == HTTPStatus.SERVICE_UNAVAILABLE
+        port = int(address.rpartition(":")[2])
+        with (
+            pytest.raises(ServiceError, match=r"cannot be listened on .*; set serve\.health\.port"),
+            served(pages, host="127.0.0.1", port=port),
+        ):
+            pass
+
+
+def test_a_log_that_grows_is_put_aside_and_written_on(tmp_path: Path) -> None:
+    log = tmp_path / "runner.log"
+    keep_small(log)  # not there yet
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"x" * 50)
+        keep_small(log, largest=100)
+        assert log.stat().st_size == 50
+        writer.write(b"x" * 60)
+        keep_small(log, largest=100)
+        writer.write(b"after\n")
+    assert log.read_bytes() == b"after\n"
+    assert (tmp_path / "runner.old.log").stat().st_size == 110
+
+
+def test_rules_by_which_nothing_can_be_analysed_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no q-ROI for the selection rule default; needed: at least one box"):
+        check_rules(Config())
+    check_rules(parse_config({"analysis": ROIS}))
+    check_rules(parse_config({"selection": {"own": {"analysis": ROIS}, "off": {"enabled": False}}}))
+    check_rules(parse_config({"samples": {"gold": ROIS}, "selection": {"gold": {"samples": ["gold"]}}}))
+    with pytest.raises(ConfigError, match="selection rules one, two"):
+        check_rules(parse_config({"selection": {"one": {}, "two": {}, "own": {"analysis": ROIS}}}))
