@@ -81,13 +81,13 @@ class ModelStore:
 
     Args:
         settings: where models lie.
-        shipped: where those of the package lie.
+        shipped: where those of the package lie; None = in the package.
     """
 
-    def __init__(self, settings: ModelsConfig | None = None, *, shipped: Path = SHIPPED) -> None:
+    def __init__(self, settings: ModelsConfig | None = None, *, shipped: Path | None = None) -> None:
         self._settings = settings or ModelsConfig()
         self.directory = self._settings.directory
-        self._shipped = shipped
+        self._shipped = SHIPPED if shipped is None else shipped
 
     def find(self, name: str | Path | None = None) -> StoredModel:
         """The model that ``name`` means, every file compared with its hash.

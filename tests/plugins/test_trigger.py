@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ class Prefect:
         self.all_taken = threading.Event()
         self.expected = 0
 
-    def __call__(self, deployment: str, *, parameters: dict[str, Any], idempotency_key: str, **_: Any) -> None:
+    def __call__(self, deployment: str, *, parameters: dict[str, Any], idempotency_key: str, **_: Any) -> Any:
         uid = parameters["stop_doc"]["run_start"]
         if self.refusals.get(uid, 0) > 0:
             self.refusals[uid] -= 1
@@ -29,6 +31,7 @@ class Prefect:
         self.taken.append((uid, idempotency_key))
         if len(self.taken) == self.expected:
             self.all_taken.set()
+        return SimpleNamespace(id=uuid.uuid4())
 
 
 @pytest.fixture

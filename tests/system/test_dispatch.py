@@ -287,7 +287,7 @@ def test_a_disk_of_the_catalog_that_is_full_parks_nobody(
     before = resource.prlimit(server, resource.RLIMIT_FSIZE)
     said = "Failed: Flow run encountered an exception: CatalogError: http://127.0.0.1 answered Server error '500'"
     # As on a full disk, nothing larger than this can be written.
-    resource.prlimit(server, resource.RLIMIT_FSIZE, (2**19, before[1]))
+    resource.prlimit(server, resource.RLIMIT_FSIZE, (2**12, before[1]))
     try:
         for _ in range(2 * TRIES):
             bench.flows.end("failed", said)
