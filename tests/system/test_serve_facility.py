@@ -91,8 +91,7 @@ def test_a_run_engine_reports_to_a_service_on_servers_of_others(
         assert not any(record.failed for record in records)
         spool = Spool(tmp_path / "serve")
         # The catalog holds runs of other tests, which the sweep found.
-        ours = list(spool.jobs(run=outcome[0]))
-        assert [job.source for job in ours] == ["run engine"] * 2
+        assert {job.source for job in spool.jobs(run=outcome[0])} == {"run engine"}
         spool.close()
         assert set(health(free_port)["components"]) == {"runner", "dispatcher", "sweep", "catalog", "prefect"}
     finally:
