@@ -217,8 +217,8 @@ def test_records_carry_the_access_tags_of_their_run(catalog: Catalog, result: Sc
 
 
 def test_records_are_found_by_sample(catalog: Catalog, result: ScanResult) -> None:
-    TiledSink(catalog).publish(of_run(result, "of-gold", sample="gold"))
-    assert [record.run_uid for record in find_records(catalog, sample="gold")] == ["of-gold"]
+    TiledSink(catalog).publish(of_run(result, "of-gold", sample="gold of the catalog"))
+    assert [record.run_uid for record in find_records(catalog, sample="gold of the catalog")] == ["of-gold"]
 
 
 def test_a_foreign_schema_version_is_refused(catalog: Catalog, result: ScanResult) -> None:
