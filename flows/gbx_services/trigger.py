@@ -6,21 +6,12 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
-import httpx
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from gbx_beamline.errors import GbxError, ServiceError
+from gbx_services.dispatch import PrefectFlowRuns
 from gbx_services.prefect_service import DEPLOYMENT
 
 _RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
@@ -44,7 +35,7 @@ class EndOfRunTrigger:
         self._closing = threading.Event()
         self.error: Exception | None = None
         """The last failure, of Prefect to come up or of a run that could not be handed over."""
-        self._flow_runs: list[UUID] = []
+        self._handles: list[str] = []
         self._thread = threading.Thread(target=self._work, name="gbx-end-of-run-trigger", daemon=True)
         self._thread.start()
 
@@ -54,27 +45,15 @@ class EndOfRunTrigger:
             self._queue.put(dict(doc))
 
     def under_way(self) -> int:
-        """How many of the flow runs that were handed over have not come to an end.
-
-        Raises:
-            ServiceError: Prefect does not answer.
-        """
-        handed_over = list(self._flow_runs)
-        if not handed_over:
-            return 0
-        ours = FlowRunFilter(
-            id=FlowRunFilterId(any_=handed_over),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=list(TERMINAL_STATES))),
-        )
+        """How many of the flow runs that were handed over have not ended; all, while Prefect does not answer."""
+        handed_over = list(self._handles)
+        flow_runs = PrefectFlowRuns(self._api_url, DEPLOYMENT)
         try:
-            with temporary_settings({PREFECT_API_URL: self._api_url}), get_client(sync_client=True) as client:
-                return len(client.read_flow_runs(flow_run_filter=ours))
-        except httpx.HTTPError as error:
-            raise ServiceError(
-                f"Prefect does not answer at {self._api_url} ({error})",
-                needed="the server that flow runs were handed to",
-                action="look into the logs of the Prefect server",
-            ) from error
+            return sum(state.kind == "under way" for state in flow_runs.look(handed_over).values())
+        except ServiceError:
+            return len(handed_over)
+        finally:
+            flow_runs.close()
 
     def close(self, timeout: float | None = None) -> None:
         """Hand over what waits, without trying again what fails, and end the thread."""
@@ -108,5 +87,5 @@ class EndOfRunTrigger:
                     self.error = error
                     return
             else:
-                self._flow_runs.append(started.id)
+                self._handles.append(str(started.id))
                 return

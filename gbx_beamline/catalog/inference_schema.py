@@ -15,17 +15,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tiled.structures.core import Spec
+
 from gbx_beamline.catalog.codec import plain, record
 from gbx_beamline.catalog.schema import scan_from
 from gbx_beamline.errors import SchemaError
 from gbx_beamline.records import Inference, Refusal, ScanInference
 
 INFERENCES = "inferences"
-INFERENCE_SPEC = "XPCSInference"
-REFUSAL_SPEC = "XPCSInferenceRefusal"
 
 INFERENCE_VERSION = 1
-"""Layout of inference records. Changes when readers must change."""
+"""Layout of inference records, apart from that of correlation records. Changes when readers must change."""
+
+INFERENCE_SPEC = Spec("XPCSInference", f"{INFERENCE_VERSION}.0")
+REFUSAL_SPEC = Spec("XPCSInferenceRefusal", f"{INFERENCE_VERSION}.0")
 
 _UNITS = {"diffusivity": "m^2/s", "gamma": "J s m^-4", "gb_fraction": "1", "q": "1/m", "temperature": "K"}
 

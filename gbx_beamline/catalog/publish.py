@@ -50,7 +50,7 @@ class TiledSink:
             if isinstance(outcome, ScanFailure):
                 metadata = schema.failure_metadata(outcome, created=time.time())
                 key = schema.pointer_key(outcome)
-                if not self._create_once(self._records, key, metadata, schema.FAILURE_SPEC):
+                if not self._create_once(self._records, key, metadata, Spec(schema.FAILURE_SPEC, schema.SPEC_VERSION)):
                     self._renew_reason(key, metadata)
                 return key
             return self._publish_arrays(
@@ -58,7 +58,7 @@ class TiledSink:
                 schema.pointer_key(outcome),
                 schema.result_arrays(outcome),
                 lambda attempt: schema.result_metadata(outcome, attempt=attempt, created=time.time()),
-                schema.RESULT_SPEC,
+                Spec(schema.RESULT_SPEC, schema.SPEC_VERSION),
             )
 
     def publish_inference(self, inference: ScanInference) -> str:
@@ -99,7 +99,7 @@ class TiledSink:
         key: str,
         arrays: Mapping[str, np.ndarray[Any, Any]],
         metadata_of: Callable[[str], dict[str, Any]],
-        spec: str,
+        spec: Spec,
     ) -> str:
         """An attempt with its arrays, then the pointer to it."""
         if key in pointers:
@@ -120,12 +120,12 @@ class TiledSink:
             self._remove(attempt)
         return key
 
-    def _create_once(self, pointers: Any, key: str, metadata: dict[str, Any], spec: str) -> bool:
+    def _create_once(self, pointers: Any, key: str, metadata: dict[str, Any], spec: Spec) -> bool:
         try:
             pointers.create_container(
                 key,
                 metadata=metadata,
-                specs=[Spec(spec, schema.SPEC_VERSION)],
+                specs=[spec],
                 access_tags=metadata["access_tags"] or None,
             )
         except ClientError as error:
