@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,6 +13,9 @@ from gbx_beamline.cli._files import check_place
 from gbx_beamline.cli._going_on import how_to_go_on
 from gbx_beamline.cli._options import config_option
 from gbx_beamline.cli._progress import shown
+
+if TYPE_CHECKING:
+    from gbx_beamline.learning.evaluation_job import Judged
 
 _FILE_WIDTH = 200
 
@@ -31,6 +35,11 @@ _FILE_WIDTH = 200
     "--again", is_flag=True, help="Ask the models again where an evaluation on these suites is kept; it is replaced."
 )
 @click.option(
+    "--finetuned",
+    is_flag=True,
+    help="Judge adapted models of the paper's family once more, each fine-tuned to the scans of one sample at a time.",
+)
+@click.option(
     "--bounds/--no-bounds", default=True, show_default=True, help="Compute what could be known at all (Cramér-Rao)."
 )
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
@@ -41,6 +50,7 @@ def evaluate(
     folder: Path | None,
     overwrite: bool,
     again: bool,
+    finetuned: bool,
     bounds: bool,
     workers: int,
 ) -> None:
@@ -51,7 +61,7 @@ def evaluate(
 
     Example: gbx evaluate default candidate --out evaluation
     """
-    from gbx_beamline.learning.evaluation_job import evaluate_model, prepare_suites
+    from gbx_beamline.learning.evaluation_job import evaluate_finetuned, evaluate_model, prepare_suites
     from gbx_beamline.learning.store import ModelStore
 
     config = assemble.configuration(config_path)
@@ -62,9 +72,12 @@ def evaluate(
         check_place(folder / "families.png", overwrite)
     with shown() as told, how_to_go_on():
         prepared = prepare_suites(config, suites, told, workers=workers)
-        judged = [
-            evaluate_model(store, model, prepared, told, again=again, bounds=bounds, workers=workers) for model in found
-        ]
+        judged: list[Judged] = []
+        for model in found:
+            judged.append(evaluate_model(store, model, prepared, told, again=again, bounds=bounds, workers=workers))
+            if finetuned:
+                tuned = evaluate_finetuned(config, model, prepared, told, bounds=bounds, workers=workers)
+                judged += [] if tuned is None else [tuned]
     from gbx_beamline.learning.evaluation import evaluation_tables
 
     console = Console()
@@ -73,8 +86,13 @@ def evaluate(
     for table in evaluation_tables([one.report for one in judged]):
         console.print(table)
     for one in judged:
-        kept = "an earlier evaluation on the same suites" if one.kept is None else f"kept in {one.kept}"
-        click.echo(f"{one.model.id}: {kept}")
+        if one.kept is not None:
+            kept = f"kept in {one.kept}"
+        elif one.report.model_id == one.model.id:
+            kept = "an earlier evaluation on the same suites"
+        else:
+            kept = "not kept"
+        click.echo(f"{one.report.model_id}: {kept}")
     if folder is not None:
         from gbx_beamline.figures.evaluation import save_evaluation_figures
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from gbx_beamline.learning.virtual import PreparedSuite
 
 
+PAPER = "paper"
+"""Family."""
+
+
 @dataclass(frozen=True)
 class Judged:
     """An evaluated model."""
@@ -112,6 +116,51 @@ def evaluate_model(
     return Judged(model, report, kept)
 
 
+def evaluate_finetuned(
+    config: Config,
+    model: StoredModel,
+    suites: Mapping[str, PreparedSuite],
+    told: Told,
+    *,
+    bounds: bool = True,
+    workers: int = 1,
+) -> Judged | None:
+    """Judge a model of the paper's family that is fine-tuned to each sample of the suites, on its unlabelled scans.
+
+    Nothing is kept: such models are for one sample alone.
+
+    Args:
+        config: ``paper_family.finetuning`` counts.
+        model: of any family.
+        suites, told, bounds, workers: as in ``evaluate_model``.
+
+    Returns:
+        None where the model is none that can be fine-tuned.
+    """
+    if model.description.family != PAPER:
+        return None
+    from gbx_beamline.config import PaperFamilyConfig
+    from gbx_beamline.learning.evaluation import evaluate
+    from gbx_beamline.learning.evaluation.paper_family import JudgedFinetuned
+    from gbx_beamline.learning.paper import paper_model_of
+
+    loaded = paper_model_of(model)
+    if loaded.surrogate is None:
+        return None
+    data = PaperFamilyConfig.model_validate(model.description.training).data
+    judged = JudgedFinetuned(loaded, data, config.paper_family.finetuning)
+    with one_thread():
+        report = evaluate(
+            judged,
+            suites,
+            lambda what, done, total: told(Progress(f"{what}, fine-tuned", done, total)),
+            family=judged.id,
+            bounds=bounds,
+            workers=workers,
+        )
+    return Judged(model, report, None)
+
+
 def _has_bounds(report: EvaluationReport) -> bool:
     return any(np.isfinite(answers.bound).any() for answers in report.views.values())
 
@@ -162,7 +211,7 @@ def _as_judged(model: StoredModel) -> Answering:
         from gbx_beamline.learning.evaluation.gbx_family import JudgedModel
         from gbx_beamline.learning.predictor import model_of
 
-        return JudgedModel(model_of(model), TrainingData.model_validate(model.description.training["data"]))
+        return JudgedModel(model_of(model), TrainingData.model_validate(model.description.training["data"]), check=True)
     from gbx_beamline.config import PaperFamilyConfig
     from gbx_beamline.learning.evaluation.paper_family import JudgedPaperModel
     from gbx_beamline.learning.paper import paper_model_of

@@ -323,7 +323,8 @@ def test_from_the_vanilla_model_to_evaluated_ones(
     assert np.isfinite(drawn.columns["log10_diffusivity"]).all()
     assert set(drawn.kind.tolist()) == {0, 1}
     assert (tmp_path / "figures" / "families.png").stat().st_size > 10_000
-    again = gbx("evaluate", *names, "--no-bounds", "--suite", "truth")
+    again = gbx("evaluate", *names, "--no-bounds", "--suite", "truth", "--finetuned")
     assert again.out.count("an earlier evaluation on the same suites") == 3
+    assert again.out.count("fine-tuned: not kept") == 1, "of the adapted model alone"
     assert store.evaluation(trained) == report, "an evaluation on fewer suites does not replace one on more"
     assert gbx("evaluate", names[0], "--out", "figures").code == 2, "figures are not replaced unasked"

@@ -125,8 +125,9 @@ _WHOLE = ("number", "group", "rois")
 _MATRICES = ("truth", "median", "low", "high", "spread", "rank", "bound")
 
 
+@runtime_checkable
 class Answering(Protocol):
-    """A model that can be evaluated."""
+    """A model that judges single scans."""
 
     @property
     def id(self) -> str:
@@ -167,6 +168,11 @@ def ask(model: Answering, shots: Iterable[Shot], told: Told | None = None) -> An
 @runtime_checkable
 class GroupPredictor(Protocol):
     """Infers the parameters of scans of one sample together."""
+
+    @property
+    def id(self) -> str:
+        """Names the model."""
+        ...
 
     def predict_group(self, scans: Sequence[TwoTime], temperatures: Sequence[float]) -> Sequence[Inference]:
         """One posterior for each scan, in their order."""

@@ -63,7 +63,7 @@ class HasSimulationTest(Protocol):
 
 
 def evaluate(
-    model: Answering,
+    model: Answering | GroupPredictor,
     suites: Mapping[str, PreparedSuite],
     progress: Progress | None = None,
     *,
@@ -76,7 +76,7 @@ def evaluate(
 
     Args:
         model: of any family. What it has of ``GroupPredictor``, ``HasFeatures`` and ``HasSimulationTest`` is asked for
-            too.
+            too. One that judges samples only as a whole is asked for those.
         suites: prepared, by the names of ``SUITES``; those that are absent are left out. "truth" is evaluated with the
             q-ROI in the middle of every shot, and again with all of those shots that have three.
         progress: told how far it is.
@@ -101,9 +101,9 @@ def evaluate(
     tell = progress or (lambda _what, _done, _all: None)
     views: dict[str, Answers] = {}
     for view, shots, total in _views(suites):
-        asked = ask(model, shots, lambda done, view=view, total=total: tell(view, done, total))
+        asked = _asked(model, shots, lambda done, view=view, total=total: tell(view, done, total))
         views[view] = replace(asked, answer_s=answer_s(asked)) if view == ONE else asked
-    if isinstance(model, GroupPredictor):
+    if isinstance(model, GroupPredictor) and isinstance(model, Answering):
         for view, shots, total in _grouped_views(suites):
             views[view] = ask_groups(model, shots, lambda done, view=view, total=total: tell(view, done, total))
     if bounds:
@@ -118,6 +118,11 @@ def evaluate(
         probe=probe,
         features=features,
     )
+
+
+def _asked(model: Answering | GroupPredictor, shots: Iterable[Shot], told: Callable[[int], None]) -> Answers:
+    """Shot by shot where the model can, else sample by sample."""
+    return ask(model, shots, told) if isinstance(model, Answering) else ask_groups(model, shots, told)
 
 
 def _views(suites: Mapping[str, PreparedSuite]) -> Iterable[tuple[str, Iterable[Shot], int]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gbx_beamline.config._paper_family import PaperFamilyData
+from gbx_beamline.config._paper_family import PaperFamilyData, PaperFinetuning
 from gbx_beamline.learning.evaluation.answers import to_u
 from gbx_beamline.learning.paper.experiments import ExperimentalScan, at_paper_q, experimental_maps
+from gbx_beamline.learning.paper.finetuning import finetuned
 from gbx_beamline.learning.paper.maps import simulated_maps
 from gbx_beamline.learning.paper.model import PaperModel
 from gbx_beamline.learning.paper.splits import split_by_run
@@ -56,3 +58,29 @@ class JudgedPaperModel:
         every = simulated_maps(self._data)
         rows = split_by_run(range(len(every)), self._seed).test
         return every.maps[rows], every.parameters[rows]
+
+
+class JudgedFinetuned:
+    """An adapted model that is fine-tuned to the scans of each sample before it judges them, as the paper does.
+
+    It has no ``predict``: a single scan is no group.
+
+    Args:
+        model: adapted.
+        data: form of the maps.
+        settings: of the fine-tuning.
+    """
+
+    def __init__(self, model: PaperModel, data: PaperFamilyData, settings: PaperFinetuning) -> None:
+        self._model, self._data, self._settings = model, data, settings
+
+    @property
+    def id(self) -> str:
+        """Of the adapted model, and what was done to it."""
+        return f"{self._model.id} fine-tuned"
+
+    def predict_group(self, scans: Sequence[TwoTime], temperatures: Sequence[float]) -> Sequence[Inference]:
+        """One value for each scan, by a predictor that fits the S_noneq of all of them."""
+        each = [ExperimentalScan(at_paper_q(tt), run=str(number), group="") for number, tt in enumerate(scans)]
+        tuned = finetuned(self._model, experimental_maps(each, self._data), self._settings)
+        return [tuned.predict(tt, kelvin) for tt, kelvin in zip(scans, temperatures, strict=True)]
