@@ -40,6 +40,20 @@ class StoredModel:
         """Names the model everywhere."""
         return self.description.id
 
+    def of_family(self, family: str) -> ModelDescription:
+        """Its description.
+
+        Raises:
+            InputError: it is of another family.
+        """
+        if self.description.family != family:
+            raise InputError(
+                f"model {self.id} is of the family {self.description.family!r}",
+                needed=f"the family {family!r}",
+                action="choose another model (`gbx models list`)",
+            )
+        return self.description
+
     def weights(self) -> dict[str, NDArray[Any]]:
         """Arrays of the network, as they were stored.
 

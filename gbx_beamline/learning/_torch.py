@@ -1,12 +1,18 @@
-"""Whether the packages that learning needs are there, said in words."""
+"""What learning needs of torch: that it is there, its threads, and networks with stored weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from gbx_beamline.errors import DependencyError
+from numpy.typing import NDArray
+
+from gbx_beamline.errors import DependencyError, InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 NEEDED = ("torch", "zuko", "safetensors")
 
@@ -38,3 +44,26 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """Arrays as a network takes them."""
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], model_id: str) -> None:
+    """Give a network the weights of a model.
+
+    Raises:
+        InputError: they are of another network.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"the weights of model {model_id} do not fit its network ({' '.join(str(error).split())[:200]})",
+            needed="weights of the network that model.json describes",
+            action="restore the folder from where it came, or choose another model (`gbx models list`)",
+        ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gbx_beamline.errors import ContractError, InputError
-from gbx_beamline.learning._torch import check_torch
+from gbx_beamline.learning._torch import check_torch, fill, tensors
 from gbx_beamline.learning.belief import Belief, check_prediction
 from gbx_beamline.learning.competing import CLASSES
 from gbx_beamline.learning.contract import CellMaps, InputContract, cell_maps, cells_input
@@ -313,13 +313,7 @@ def model_of(stored: StoredModel) -> Model:
 
     from gbx_beamline.learning.networks import NetworkSettings, PosteriorNetwork
 
-    about = stored.description
-    if about.family != FAMILY:
-        raise InputError(
-            f"model {stored.id} is of the family {about.family!r}",
-            needed=f"the family {FAMILY!r}, which gives posteriors",
-            action="choose another model (`gbx models list`)",
-        )
+    about = stored.of_family(FAMILY)
     contract = InputContract.from_json(about.contract)
     box = ParameterBox.from_json(about.parameters["box"])
     settings = NetworkSettings.from_json(about.network)
@@ -331,15 +325,7 @@ def model_of(stored: StoredModel) -> Model:
         )
     with torch.random.fork_rng(devices=[]):
         network = PosteriorNetwork(settings, box)
-    weights = {name: torch.from_numpy(array) for name, array in stored.weights().items()}
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(
-            f"the weights of model {stored.id} do not fit its network ({' '.join(str(error).split())[:200]})",
-            needed="weights of the network that model.json describes",
-            action="restore the folder from where it came, or choose another model (`gbx models list`)",
-        ) from error
+    fill(network, tensors(stored.weights()), stored.id)
     belief = Belief.untested(box)
     if BELIEF in about.files:
         belief = Belief.from_state(cast("dict[str, Any]", stored.arrays(BELIEF)))

@@ -11,8 +11,9 @@ The names below load on first use: importing this package loads no torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gbx_beamline._lazy import lazily
 
 if TYPE_CHECKING:
     from gbx_beamline.learning.paper.experiments import ExperimentalMaps as ExperimentalMaps
@@ -61,12 +62,4 @@ __all__ = [
     "train_vanilla",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gbx_beamline.config._paper_family import Crops, PaperFamilyData, Resize
 from gbx_beamline.errors import ContractError, InputError
-from gbx_beamline.learning._torch import check_torch
+from gbx_beamline.learning._torch import check_torch, fill, tensors
 from gbx_beamline.learning.paper.experiments import (
     CUT,
     PAPER_Q,
@@ -242,26 +242,20 @@ def load_paper_model(name: str | Path, *, store: ModelStore | None = None) -> Pa
 
 def paper_model_of(stored: StoredModel) -> PaperModel:
     """The model in a folder; errors as ``load_paper_model``."""
-    about = stored.description
-    if about.family != FAMILY:
-        raise InputError(
-            f"model {stored.id} is of the family {about.family!r}",
-            needed=f"the family {FAMILY!r}",
-            action="choose another model (`gbx models list`)",
-        )
+    about = stored.of_family(FAMILY)
     if about.contract.get("version") != CONTRACT_VERSION:
         raise ContractError(
             f"an input contract of version {about.contract.get('version')}",
             needed=f"version {CONTRACT_VERSION}, which this release of gbx-beamline makes inputs for",
             action="use a model trained with this release, or the release that the model was trained with",
         )
-    weights = {name: torch.from_numpy(array) for name, array in stored.weights().items()}
+    weights = tensors(stored.weights())
     with weights_from(0):
         network, surrogate = PaperNetwork(), SurrogateNetwork()
-    _fill(network, without_prefix("network", weights), stored.id)
+    fill(network, without_prefix("network", weights), stored.id)
     said: Mapping[str, Any] | None = about.network["surrogate"]
     if said is not None:
-        _fill(surrogate, without_prefix("surrogate", weights), stored.id)
+        fill(surrogate, without_prefix("surrogate", weights), stored.id)
     return PaperModel(
         stored.id,
         network,
@@ -272,17 +266,6 @@ def paper_model_of(stored: StoredModel) -> PaperModel:
         if said is None
         else Surrogate(surrogate.eval().requires_grad_(False), SScale.from_json(said["scale"]), said["s"]),
     )
-
-
-def _fill(network: torch.nn.Module, weights: dict[str, torch.Tensor], identity: str) -> None:
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(
-            f"the weights of model {identity} do not fit its network ({' '.join(str(error).split())[:200]})",
-            needed="weights of the network that model.json describes",
-            action="restore the folder from where it came, or choose another model (`gbx models list`)",
-        ) from error
 
 
 def _flags(unit: NDArray[np.float64]) -> tuple[Flag, ...]:
