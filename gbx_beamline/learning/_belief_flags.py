@@ -51,16 +51,16 @@ def unlike_experiments(p_value: float, count: int) -> Flag:
     )
 
 
-def undetermined_flags(said: NDArray[np.bool_], width: Width, samples: NDArray[np.float64]) -> list[Flag]:
+def undetermined_flags(said: NDArray[np.bool_], width: Width, intervals: NDArray[np.float64]) -> list[Flag]:
     """For each parameter that the scan does not determine.
 
     Args:
         said: (3,) which.
         width: of one scan.
-        samples: (n, 3) SI.
+        intervals: (3, 3) low, median and high of each parameter, SI; either end leaves out 5 %.
     """
     return [
-        Flag(code=f"undetermined:{name}", text=_undetermined(name, int(width.leaning[index]), samples[:, index]))
+        Flag(code=f"undetermined:{name}", text=_undetermined(name, int(width.leaning[index]), intervals[index]))
         for index, name in enumerate(PARAMETERS)
         if said[index]
     ]
@@ -79,13 +79,13 @@ def prediction_flags(predictions: Sequence[Prediction]) -> list[Flag]:
     ]
 
 
-def _undetermined(name: str, leaning: int, samples: NDArray[np.float64]) -> str:
+def _undetermined(name: str, leaning: int, interval: NDArray[np.float64]) -> str:
     what = NAMES[name]
     if leaning == 0:
         return f"{what} is undetermined: the scan says hardly more of it than was assumed before"
-    side, quantile = ("below", 0.95) if leaning < 0 else ("above", 0.05)
-    limit = _with_unit(name, float(np.quantile(samples, quantile)))
-    return f"{what} is undetermined but for a limit: {side} {limit} (95 %)"
+    low, _, high = interval.tolist()
+    side, limit = ("below", high) if leaning < 0 else ("above", low)
+    return f"{what} is undetermined but for a limit: {side} {_with_unit(name, limit)} (95 %)"
 
 
 def _with_unit(name: str, value: float) -> str:

@@ -272,7 +272,7 @@ class Belief:
             moving = not unknown[0] and comparison.static < LIKELY_STATIC
             flags += [flag for flag in comparison.flags if not (moving and flag.code == "static_not_excluded")]
         flags += prediction_flags(predictions)
-        flags += undetermined_flags(unknown, width, values)
+        flags += undetermined_flags(unknown, width, self.intervals(values, grouped=grouped))
         if (self.grouped if grouped else self.conformal) is None:
             flags.append(not_calibrated())
         return Assessment(tuple(flags), score)

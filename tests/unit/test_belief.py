@@ -218,6 +218,17 @@ def test_corrected_intervals_cover_as_they_say() -> None:
     assert (BOX.to_u(corrected[..., 2]) <= BOX.high + 1e-9).all()
 
 
+def test_a_limit_is_the_calibrated_interval_s_end() -> None:
+    rng = np.random.default_rng(12)
+    calibrated, _ = Belief.untested(BOX).calibrated(*(BOX.to_physical(part) for part in overconfident(rng, 400)))
+    leaning = BOX.to_physical(in_box(rng.uniform(0.0, 0.25, size=(2000, 3))))
+    flags, _ = calibrated.assess(context=None, samples=leaning)
+    said = {flag.code: flag.text for flag in flags}["undetermined:diffusivity"]
+    limit = calibrated.intervals(leaning)[0, 2]
+    assert limit > 1.05 * np.quantile(leaning[:, 0], 0.95), "these posteriors were found to be too narrow"
+    assert f"below {limit:.2g} m^2/s" in said
+
+
 def test_each_class_of_widths_is_corrected_by_itself() -> None:
     rng = np.random.default_rng(11)
 
