@@ -22,7 +22,8 @@ _ROWS = ("features", "S_noneq", "diffusivity", "gb_fraction")
 _FOOT = (
     (
         "First row: features of simulated scans (grey) and of virtual experiments (blue), each family in its own "
-        "plane; probe: accuracy of a logistic regression that tells the two apart (0.5: they overlap)."
+        "plane; probe: accuracy of a logistic regression that tells the two apart (0.5: they overlap); shift: "
+        "distance of their means over the spread of the simulated ones."
     ),
     (
         "Second row: √S_noneq of what was answered, simulated without noise, over that of the scan as printed, "
@@ -50,7 +51,7 @@ def families_page(reports: Sequence[EvaluationReport]) -> Figure:
             axes = style.page_axes(figure, Place(left, _TOP + row * (_SIDE + _GAP_Y), _SIDE, _SIDE))
             _panel(what)(axes, report)
             if row == 0:
-                style.titled(axes, words.shortened(report.family, 34))
+                style.titled(axes, words.shortened(report.family, 29))
     return figure
 
 
@@ -73,7 +74,8 @@ def _features(axes: Axes, report: EvaluationReport) -> None:
     axes.set(xticks=[], yticks=[])
     style.labelled(axes, f"{features.what} 1", f"{features.what} 2")
     if report.probe is not None:
-        say.said(axes, f"probe {report.probe:.2f}")
+        shift = "" if report.shift is None else f", shift {report.shift:.2g}"
+        say.said(axes, f"probe {report.probe:.2f}{shift}")
 
 
 def _consistency(axes: Axes, report: EvaluationReport) -> None:

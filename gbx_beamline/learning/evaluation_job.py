@@ -93,7 +93,8 @@ def evaluate_model(
 
     wanted = {name: suite.settings.key for name, suite in suites.items()}
     earlier = None if again else store.evaluation(model)
-    if earlier is not None and wanted.items() <= earlier["suites"].items():
+    # One that came with the model has its measures, for the gate, and no answers.
+    if earlier is not None and earlier["views"] and wanted.items() <= earlier["suites"].items():
         # One of more suites is not replaced by one of fewer: the gate needs them all.
         report = EvaluationReport.from_json(earlier)
         if not bounds or _has_bounds(report):
@@ -154,7 +155,7 @@ def evaluate_finetuned(
             judged,
             suites,
             lambda what, done, total: told(Progress(f"{what}, fine-tuned", done, total)),
-            family=judged.id,
+            family=f"fine-tuned from {model.id[-10:]}",
             bounds=bounds,
             workers=workers,
         )

@@ -28,7 +28,13 @@ from gbx_beamline.learning.evaluation.calibration import (
     sbc_ranks,
     undetermined_rates,
 )
-from gbx_beamline.learning.evaluation.paper_measures import answer_s, domain_probe, r_squared, s_consistency
+from gbx_beamline.learning.evaluation.paper_measures import (
+    answer_s,
+    domain_probe,
+    domain_shift,
+    r_squared,
+    s_consistency,
+)
 from gbx_beamline.learning.evaluation.report import ALL, FOREIGN, GROUPED_ONE, ONE, OUTSIDE, SEVERITIES
 from gbx_beamline.learning.evaluation.truth import clustered, truth_row, truth_rows
 from gbx_beamline.learning.parameters import ParameterBox
@@ -211,6 +217,15 @@ def test_r_squared_by_hand() -> None:
         r_squared([1.0], [1.0, 2.0])
 
 
+def test_a_shift_is_counted_in_spreads_of_the_simulations() -> None:
+    rng = np.random.default_rng(21)
+    here, there = rng.normal(size=(20_000, 4)), rng.normal(size=(20_000, 4))
+    # sqrt(4) is the spread of four features of unit variance.
+    assert domain_shift(3.0 * here, 3.0 * (there + [8.0, 0, 0, 0])) == pytest.approx(4.0, rel=0.02)
+    assert domain_shift(here, there) < 0.05
+    assert np.isnan(domain_shift(np.ones((5, 2)), here[:5, :2]))
+
+
 def test_probe_tells_domains_apart_only_where_they_part() -> None:
     rng = np.random.default_rng(0)
     here = rng.normal(size=(300, 6))
@@ -340,6 +355,7 @@ def test_one_model_through_everything(suite: PreparedSuite, tmp_path: Path) -> N
     assert "gamma" not in made.simulation_r2
     assert made.probe is not None
     assert made.probe > 0.8
+    assert made.shift is not None
     text = json.dumps(made.to_json(), allow_nan=False)
     again = EvaluationReport.from_json(json.loads(text))
     assert json.dumps(again.to_json(), allow_nan=False) == text

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gbx_beamline.errors import InputError
 from gbx_beamline.learning.evaluation.answers import Answering, Answers, GroupPredictor, ask, ask_groups, with_bounds
 from gbx_beamline.learning.evaluation.bounds import suite_bounds
-from gbx_beamline.learning.evaluation.paper_measures import answer_s, domain_probe, r_squared
+from gbx_beamline.learning.evaluation.paper_measures import answer_s, domain_probe, domain_shift, r_squared
 from gbx_beamline.learning.evaluation.report import (
     ALL,
     CALIBRATION,
@@ -108,7 +108,7 @@ def evaluate(
             views[view] = ask_groups(model, shots, lambda done, view=view, total=total: tell(view, done, total))
     if bounds:
         views |= _beside_bounds(views, suites, tell, workers)
-    probe, features = _features(model, suites, project)
+    probe, shift, features = _features(model, suites, project)
     return EvaluationReport(
         model_id=model.id,
         family=family or model.id,
@@ -116,6 +116,7 @@ def evaluate(
         views=views,
         simulation_r2=_simulation_r2(model),
         probe=probe,
+        shift=shift,
         features=features,
     )
 
@@ -181,9 +182,10 @@ def _beside_bounds(
 
 def _features(
     model: Any, suites: Mapping[str, PreparedSuite], project: Projection | None
-) -> tuple[float | None, Features | None]:
+) -> tuple[float | None, float | None, Features | None]:
+    """Probe, shift and picture of the domains; None where the model has no features."""
     if not isinstance(model, HasFeatures) or "truth" not in suites:
-        return None, None
+        return None, None, None
     measured, groups = [], []
     for shot in suites["truth"]:
         seen = shot.single()
@@ -194,13 +196,14 @@ def _features(
         groups.append(shot.plan.group)
     simulated = np.asarray(model.simulated_features(SIMULATED), dtype=np.float64)
     if not measured:
-        return None, None
+        return None, None, None
     there = np.stack(measured)
     probe = domain_probe(simulated, there, measured_groups=groups)
+    shift = domain_shift(simulated, there)
     if project is None:
-        return probe, None
+        return probe, shift, None
     first, second = project(simulated, there)
-    return probe, Features(simulated=np.asarray(first), measured=np.asarray(second), what="UMAP")
+    return probe, shift, Features(simulated=np.asarray(first), measured=np.asarray(second), what="UMAP")
 
 
 def _simulation_r2(model: Any) -> dict[str, float]:

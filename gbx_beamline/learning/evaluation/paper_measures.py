@@ -43,6 +43,15 @@ def r_squared(truth: ArrayLike, predicted: ArrayLike) -> NDArray[np.float64]:
     return 1.0 - np.divide(residual, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
+def domain_shift(simulated: ArrayLike, measured: ArrayLike) -> float:
+    """Distance of the mean (m, F) features of a domain from those of the simulated (n, F), in units of the latter's
+    spread: what the first term of Eq. 12 makes small, without a scale. A probe may still tell the domains apart."""
+    ours, theirs = (np.asarray(one, dtype=np.float64) for one in (simulated, measured))
+    spread = float(np.sqrt(ours.var(axis=0).sum()))
+    shift = float(np.linalg.norm(theirs.mean(axis=0) - ours.mean(axis=0)))
+    return shift / spread if spread > 0 else np.nan
+
+
 def domain_probe(
     simulated: ArrayLike,
     measured: ArrayLike,

@@ -62,6 +62,8 @@ class EvaluationReport:
     """R^2 of each parameter on held-out scans of the model's own training domain; empty where it gives none."""
     probe: float | None = None
     """Accuracy with which its features tell simulations from virtual experiments."""
+    shift: float | None = None
+    """Distance of the means of their features, over the spread of the simulations'."""
     features: Features | None = None
 
     def truth(self, view: str = ONE) -> list[TruthRow]:
@@ -173,6 +175,7 @@ class EvaluationReport:
                 "truth": {view: [asdict(row) for row in self.truth(view)] for view in self.views if view != FOREIGN},
                 "simulation_r2": dict(self.simulation_r2),
                 "probe": self.probe,
+                "shift": self.shift,
                 "features": None if self.features is None else asdict(self.features),
                 "views": {view: answers.to_json() for view, answers in self.views.items()},
             }
@@ -199,6 +202,8 @@ class EvaluationReport:
             views={view: Answers.from_json(answers) for view, answers in values["views"].items()},
             simulation_r2=dict(values["simulation_r2"]),
             probe=values["probe"],
+            # Evaluations of before it was measured lack it.
+            shift=values.get("shift"),
             features=None
             if features is None
             else Features(

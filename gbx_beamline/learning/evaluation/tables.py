@@ -88,7 +88,15 @@ def belief_table(reports: Sequence[EvaluationReport]) -> Table:
 def paper_table(reports: Sequence[EvaluationReport]) -> Table:
     """The paper's measures; they judge no truth."""
     table = Table(title="The paper's measures (they judge no truth)")
-    for column in ("model", "R² on simulations: D, gamma, lambda", "probe", "S error", "S error, no noise", "s/scan"):
+    for column in (
+        "model",
+        "R² on simulations: D, gamma, lambda",
+        "probe",
+        "shift",
+        "S error",
+        "S error, no noise",
+        "s/scan",
+    ):
         table.add_column(column)
     for report in reports:
         consistency = report.s_consistency()
@@ -96,6 +104,7 @@ def paper_table(reports: Sequence[EvaluationReport]) -> Table:
             report.family,
             ", ".join(number(report.simulation_r2.get(name, math.nan)) for name in PARAMETERS),
             "" if report.probe is None else f"{report.probe:.2f}",
+            "" if report.shift is None else f"{report.shift:.2g}",
             *(number(consistency[name].error) if consistency else "" for name in ("measured", "corrected")),
             f"{report.seconds_per_scan():.3f}",
         )
