@@ -17,9 +17,10 @@ from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL
 from gbx_beamline import __version__, assemble
 from gbx_beamline.catalog import Catalog
 from gbx_beamline.config import Config
-from gbx_beamline.errors import ConfigError, ServiceError
+from gbx_beamline.errors import ServiceError
 from gbx_services.dispatch import Dispatcher, KeptCatalog, PrefectFlowRuns
 from gbx_services.prefect_service import answers, free_port, prefect_settings, server_command
+from gbx_services.serve.checks import check_frozen, check_rules
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import KeptCatalogServer, KeptChild
 from gbx_services.serve.loops import DispatchLoop, SweepLoop
@@ -53,10 +54,11 @@ def run_service(config: Config, config_path: Path | None, stopping: threading.Ev
         stopping: Ends the service in order; whatever is not done stays in the queue.
 
     Raises:
-        ConfigError: a rule by which nothing can be analysed.
+        ConfigError: a rule by which nothing can be analysed, a frozen model that cannot be asked.
         ServiceError: another service has the folder, the embedded catalog does not start, a port is in use.
     """
     check_rules(config)
+    check_frozen(config.models)
     directory = config.serve.directory
     with _alone(directory), ExitStack() as stack:
         spool = Spool(directory, repair=True)
@@ -65,26 +67,6 @@ def run_service(config: Config, config_path: Path | None, stopping: threading.Ev
             spool.pause("serve.analyse is false in the configuration")
         service = _Service(config, config_path, spool, stopping, stack)
         service.go_on()
-
-
-def check_rules(config: Config) -> None:
-    """Refuse rules that could only make failures.
-
-    Raises:
-        ConfigError: no q-ROI, for a rule and a sample that it may meet.
-    """
-    samples = [None, *config.samples]
-    without = [
-        name
-        for name, rule in config.selection.items()
-        if rule.enabled and not any(config.for_run(sample, name).rois.given for sample in samples)
-    ]
-    if without:
-        raise ConfigError(
-            f"no q-ROI for the selection rule{'s' if len(without) > 1 else ''} {', '.join(without)}",
-            needed="at least one box, ring or label image",
-            action="add analysis.rois to the configuration (configs/demo.yaml shows how), and name it with --config",
-        )
 
 
 class _Service:
