@@ -11,7 +11,6 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.blocks.system import Secret
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
@@ -26,13 +25,12 @@ from gbx_beamline.errors import (
     DependencyError,
     InputError,
     SchemaError,
+    unforeseen,
 )
 from gbx_beamline.figures import words
 from gbx_beamline.records import ScanFailure
 from gbx_flows.artifacts import artifact_key, report_markdown
-
-SECRET_BLOCK = "tiled-api-key"
-"""Prefect Secret that holds the catalog's key at a facility; the environment comes first."""
+from gbx_flows.keys import catalog_key
 
 _RETRY_DELAYS: list[float] = [2, 5, 15, 40]
 """s before each further try: about a minute together, as long as a catalog takes to start again."""
@@ -133,26 +131,9 @@ def publish_artifact(uid: str, key: str, not_inferred: str = "", api_key: str | 
 @_patient_task
 def record_failure(uid: str, error: str, api_key: str | None = None, rule: str | None = None) -> str:
     """Leave a record of an error that nobody foresaw, so that no scan is without an answer."""
-    unforeseen = InputError(
-        f"the analysis broke down: {error}",
-        needed="an analysis that ends",
-        action="report it with this run's uid; the traceback is in the flow run's log",
-    )
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
-        return assemble.publish_failure(catalog, uid, unforeseen, config, rule=rule)
-
-
-def _api_key(given: str | None) -> str | None:
-    """The key that was given; else None when the environment has it; else the Prefect Secret, where there is one."""
-    if given or assemble.api_key_in_environment(assemble.configuration()):
-        return given
-    try:
-        # Bare, because Secret[str] looks for blocks of another type than the one people create.
-        secret: Any = Secret.load(SECRET_BLOCK, _sync=True)  # pyright: ignore[reportCallIssue]
-    except ValueError:
-        return None
-    return secret.get()
+        return assemble.publish_failure(catalog, uid, unforeseen(error), config, rule=rule)
 
 
 def _forget_key() -> None:
@@ -206,7 +187,7 @@ def end_of_run_workflow(
             needed="the uid of the run that has ended",
             action="start the flow with a stop document as Bluesky emits it",
         )
-    key = _api_key(api_key)
+    key = catalog_key(api_key)
     try:
         record = analyze_scan(uid, key, dry_run, rule, retry_failed)
     except (CatalogError, ConfigError):

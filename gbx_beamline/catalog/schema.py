@@ -70,6 +70,13 @@ def is_failure_key(key: str) -> bool:
     return key.endswith(_FAILED)
 
 
+def versions(key: str) -> str:
+    """What tells a record from others of its run: hash of the settings, version of the algorithm."""
+    name = key.removesuffix(_FAILED)
+    # The uid before it may have dashes of its own.
+    return "-".join(name.rsplit("-", 2)[-2:]) + key[len(name) :]
+
+
 def result_arrays(result: ScanResult) -> dict[str, np.ndarray[Any, Any]]:
     """Arrays of a record, by key in the catalog."""
     tt, ot = result.two_time, result.one_time
