@@ -28,7 +28,7 @@ from gbx_beamline.errors import (
     unforeseen,
 )
 from gbx_beamline.figures import words
-from gbx_beamline.records import ScanFailure
+from gbx_beamline.records import ScanFailure, ScanResult
 from gbx_flows.artifacts import artifact_key, report_markdown
 from gbx_flows.keys import catalog_key
 
@@ -58,9 +58,21 @@ _patient_task = task(
 """A task that outlasts a restart of the catalog; arrays and keys stay out of Prefect's stores."""
 
 
+class Hand:
+    """The record that an analysis has just made, for the tasks after it.
+
+    They find it here instead of reading 100 MB back from the catalog. It is no parameter with arrays in it: Prefect
+    looks into those.
+    """
+
+    result: ScanResult | None = None
+    """None where the record was there already, or is a failure."""
+
+
 @_patient_task
 def analyze_scan(
     uid: str,
+    hand: Hand,
     api_key: str | None = None,
     dry_run: bool = False,
     rule: str | None = None,
@@ -81,12 +93,13 @@ def analyze_scan(
     elif isinstance(done.outcome, ScanFailure):
         logger.warning("run %s cannot be analysed: %s (%s)", uid, done.outcome.reason, where)
     else:
+        hand.result = done.outcome
         logger.info("run %s: %d q-ROIs analysed (%s)", uid, len(done.outcome.rois), where)
     return done.key
 
 
 @_patient_task
-def infer_scan(uid: str, key: str, api_key: str | None = None) -> str:
+def infer_scan(uid: str, key: str, hand: Hand, api_key: str | None = None) -> str:
     """Ask the configured model about the scan and publish what it says, unless it has been asked.
 
     Correlation stands whatever becomes of the model: one that is not there costs an answer, not a record.
@@ -98,7 +111,7 @@ def infer_scan(uid: str, key: str, api_key: str | None = None) -> str:
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
         try:
-            done = assemble.infer_record(catalog, key, config)
+            done = assemble.infer_record(catalog, key, config, result=hand.result)
         except (InputError, DependencyError) as error:
             logger.error("run %s: no inference: %s", uid, error)
             return str(error)
@@ -111,18 +124,18 @@ def infer_scan(uid: str, key: str, api_key: str | None = None) -> str:
 
 
 @_patient_task
-def publish_artifact(uid: str, key: str, not_inferred: str = "", api_key: str | None = None) -> None:
-    """A Markdown artifact with the table of results and a picture of the scan."""
-    from gbx_beamline.catalog import find_inferences, find_records, load_inference, load_record
+def publish_artifact(uid: str, key: str, hand: Hand, not_inferred: str = "", api_key: str | None = None) -> None:
+    """A Markdown artifact with the table of results and a picture of the scan: last, because drawing takes seconds."""
+    from gbx_beamline.catalog import find_inferences, load_inference, load_record, summary_of
 
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
-        summaries = [record for record in find_records(catalog, run_uid=uid) if record.key == key]
-        outcome = load_record(catalog, key)
+        summary = summary_of(catalog, key)
+        outcome = hand.result or load_record(catalog, key)
         inferences = find_inferences(catalog, record=key)
         inference = load_inference(catalog, inferences[-1].key) if inferences else None
     create_markdown_artifact(
-        markdown=report_markdown(outcome, summaries, inference, not_inferred),
+        markdown=report_markdown(outcome, [summary], inference, not_inferred),
         key=artifact_key(uid),
         description=f"XPCS analysis of run {uid[:8]}",
     )
@@ -187,9 +200,9 @@ def end_of_run_workflow(
             needed="the uid of the run that has ended",
             action="start the flow with a stop document as Bluesky emits it",
         )
-    key = catalog_key(api_key)
+    key, hand = catalog_key(api_key), Hand()
     try:
-        record = analyze_scan(uid, key, dry_run, rule, retry_failed)
+        record = analyze_scan(uid, hand, key, dry_run, rule, retry_failed)
     except (CatalogError, ConfigError):
         # Nothing can be recorded without a catalog or with settings that cannot be read.
         raise
@@ -198,18 +211,18 @@ def end_of_run_workflow(
             record_failure(uid, f"{type(error).__name__}: {error}", key, rule)
         raise
     if record:
-        publish_artifact(uid, record, _infer(uid, record, key), key)
+        publish_artifact(uid, record, hand, _infer(uid, record, hand, key), key)
     return record
 
 
-def _infer(uid: str, record: str, key: str | None) -> str:
+def _infer(uid: str, record: str, hand: Hand, key: str | None) -> str:
     """Why no model was asked; empty where one was, or where none is to be."""
     from gbx_beamline.catalog.schema import is_failure_key
 
     if is_failure_key(record) or not assemble.configuration().models.infer:
         return ""
     try:
-        return infer_scan(uid, record, key)
+        return infer_scan(uid, record, hand, key)
     except CatalogError:
         raise
     except Exception as error:  # noqa: BLE001

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -17,6 +20,7 @@ from gbx_beamline.config import Config, ModelsConfig, parse_config
 from gbx_beamline.errors import ConfigError, ServiceError
 from gbx_beamline.learning.store import ModelStore
 from gbx_services.logs import JsonLines, RunOfFlow
+from gbx_services.prefect_service import prefect_settings
 from gbx_services.serve.checks import check_frozen, check_rules
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import keep_small
@@ -114,3 +118,19 @@ def test_a_frozen_model_that_cannot_be_asked_is_refused(tmp_path: Path) -> None:
     shutil.copytree(ModelStore().find().folder, tmp_path / "gbx-copy")
     with pytest.raises(ConfigError, match="a folder named after its model"):
         check_frozen(frozen("gbx-copy"))
+
+
+@pytest.mark.parametrize(("days", "seconds"), [(2.5, 216000.0), (1e-3, 3601.0)])
+def test_an_embedded_prefect_forgets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float, seconds: float
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    settings = prefect_settings(tmp_path, "http://127.0.0.1:9/api", keep_days=days)
+    ask = (
+        "from prefect.settings import get_current_settings; s = get_current_settings().server; "
+        "v = s.services.db_vacuum; print(v.retention_period.total_seconds(), sorted(v.enabled_vacuum_types), s.events.retention_period.days)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", ask], env={**os.environ, **settings}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == [str(seconds), "['events',", "'flow_runs',", "'orphans']", "1"]

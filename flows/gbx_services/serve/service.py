@@ -145,7 +145,7 @@ class _Service:
             return {"PREFECT_API_URL": url}, url
         directory, port = self._config.serve.directory, free_port()
         url = f"http://127.0.0.1:{port}/api"
-        environment = prefect_settings(directory, url)
+        environment = prefect_settings(directory, url, keep_days=self._config.serve.keep_days)
         server = KeptChild(
             "prefect server",
             server_command(port),
