@@ -100,8 +100,7 @@ def _table(samples: Sequence[dict[str, Held]], databases: Sequence[float]) -> Ta
         columns=("process", "MiB first", "MiB last", "MiB per 100 scans", "files first", "files last", "per 100 scans"),
         rows=tuple(rows),
         notes=(
-            f"Resident memory and open files of each process with its children; slopes over the last "
-            f"{1 - SETTLED:.0%} of the scans.",
+            f"Resident memory and open files of a process with its children; slopes: last {1 - SETTLED:.0%} of scans.",
             grows,
         ),
     )

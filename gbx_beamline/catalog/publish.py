@@ -18,7 +18,7 @@ from tiled.structures.core import Spec
 
 from gbx_beamline.catalog import inference_schema, schema
 from gbx_beamline.catalog.connect import Catalog, said_in_words
-from gbx_beamline.errors import RunNotFoundError
+from gbx_beamline.errors import CatalogError, CatalogUnreachableError, RunNotFoundError
 from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
 
 _CONFLICT = 409
@@ -150,13 +150,22 @@ class TiledSink:
         Raises:
             CatalogError: the server takes no results now: its disk is full, read-only or gone.
         """
-        with said_in_words(self._uri):
-            attempt = str(uuid.uuid4())
-            metadata = {"identity": "trial", "created": time.time(), "published": False}
-            folder = self._attempts.create_container(attempt, metadata=metadata)
-            # Noise: zarr stores a constant in no bytes at all.
-            _write(folder, "trial", np.random.default_rng(0).random(_TRIAL_VALUES), None)
-            self._remove(attempt)
+        try:
+            with said_in_words(self._uri):
+                attempt = str(uuid.uuid4())
+                metadata = {"identity": "trial", "created": time.time(), "published": False}
+                folder = self._attempts.create_container(attempt, metadata=metadata)
+                # Noise: zarr stores a constant in no bytes at all.
+                _write(folder, "trial", np.random.default_rng(0).random(_TRIAL_VALUES), None)
+                self._remove(attempt)
+        except CatalogUnreachableError:
+            raise
+        except CatalogError as error:
+            raise CatalogError(
+                f"the catalog takes no results: {error.found}",
+                needed="storage with room, which the server may write to",
+                action="make room or make it writable (the server's log says what it lacks)",
+            ) from error
 
     def sweep(self, *, older_than: float = 86400.0) -> int:
         """Remove attempts that no pointer names and that nobody can still be writing.

@@ -183,6 +183,7 @@ class _Service:
 
     def _all_triggers(self, open_catalog: OpenCatalog, sweep: SweepLoop) -> list[Trigger]:
         accept = Inbox(self._spool, self._stopping, self._dispatch.wake)
+        self._components[accept.name] = accept
         chosen = self._config.serve.triggers
         triggers: list[Trigger] = []
         if chosen.tiled:
