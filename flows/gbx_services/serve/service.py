@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from gbx_beamline import __version__, assemble
 from gbx_beamline.catalog import Catalog
 from gbx_beamline.config import Config
 from gbx_beamline.errors import ServiceError
+from gbx_services.alone import alone
 from gbx_services.dispatch import Dispatcher, KeptCatalog, PrefectFlowRuns
 from gbx_services.prefect_service import answers, free_port, prefect_settings, server_command
 from gbx_services.serve.checks import check_frozen, check_rules
@@ -60,7 +60,8 @@ def run_service(config: Config, config_path: Path | None, stopping: threading.Ev
     check_rules(config)
     check_frozen(config.models)
     directory = config.serve.directory
-    with _alone(directory), ExitStack() as stack:
+    stop_it = "stop it, or set serve.directory to another folder"
+    with alone(directory, "service", action=stop_it), ExitStack() as stack:
         spool = Spool(directory, repair=True)
         stack.callback(spool.close)
         if not config.serve.analyse and spool.paused is None:
@@ -233,19 +234,3 @@ class _Service:
             body["sweep"] = {"seconds_ago": round(time.time() - last[0], 1), "runs": last[1].runs}
         status = "degraded" if not well else "paused" if paused else "ok"
         return well, {"status": status, **body}
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Two services in one folder would have two Prefects with one database."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "serve.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ServiceError(
-                f"a service runs in {directory} already",
-                needed="a folder without one",
-                action="stop it, or set serve.directory to another folder",
-            ) from error
-        yield
