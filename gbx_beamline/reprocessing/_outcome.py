@@ -43,5 +43,6 @@ def shares(records: Sequence[RecordSummary]) -> Shares:
     results = [record for record in records if not record.failed]
     if not results:
         return ()
-    measured = [roi["nonequilibrium"].get("corrected") or {} for roi in results[-1].metadata["rois"]]
+    # Records of earlier releases may lack it.
+    measured = [(roi.get("nonequilibrium") or {}).get("corrected") or {} for roi in results[-1].metadata["rois"]]
     return tuple(one.get("value") if one.get("status") == "ok" else None for one in measured)
