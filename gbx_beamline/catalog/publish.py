@@ -206,5 +206,6 @@ def _write(folder: Any, name: str, array: np.ndarray[Any, Any], tags: list[str] 
 
     # One chunk a ROI: a reader of one map does not decode them all.
     chunks: Any = (1, *array.shape[1:]) if array.ndim >= 3 else array.shape
-    array = da.from_array(array, chunks=chunks)  # pyright: ignore[reportPrivateImportUsage]
+    # Without a name dask would hash it, 25 MB a map.
+    array = da.from_array(array, chunks=chunks, name=False)  # pyright: ignore[reportPrivateImportUsage]
     folder.write_array(array, key=name, access_tags=tags)
