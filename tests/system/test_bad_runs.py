@@ -94,7 +94,7 @@ def test_a_series_that_ends_early(reason: Callable[..., str], eiger: Callable[..
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"distance": -10.08}, "distance = -10.08"),
+        ({"distance": -10.08}, "the geometry lacks distance"),
         ({"wavelength": math.nan}, "wavelength"),
         ({"distance": 0.0}, "distance"),
         ({"pixel_size_x": math.inf}, "pixel_size_x"),
