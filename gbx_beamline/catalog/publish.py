@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from gbx_beamline.errors import CatalogError, CatalogUnreachableError, RunNotFou
 from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
 
 _CONFLICT = 409
+_WRITERS = 4
+"""Arrays of a record that are on their way at the same time: most are small, and their requests wait for the server."""
+
 _TRIAL_VALUES = 2**17
 """float64: 1 MiB."""
 
@@ -112,8 +116,10 @@ class TiledSink:
             metadata={"identity": key, "created": time.time(), "published": False},
             access_tags=tags,
         )
-        for name, array in arrays.items():
-            _write(folder, name, array, tags)
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            writing = [pool.submit(_write, folder, name, array, tags) for name, array in arrays.items()]
+            for one in writing:
+                one.result()
         if self._create_once(pointers, key, metadata, spec):
             folder.update_metadata({"published": True}, drop_revision=True)
         else:
