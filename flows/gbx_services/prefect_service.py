@@ -18,6 +18,10 @@ START_SECONDS = 240.0
 
 DEPLOYMENT = "end-of-run/embedded"
 
+RUNNER_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""Beside busy servers, threads of BLAS wait for each other ten times as long as they compute: the matrices are small.
+What correlates has threads of its own."""
+
 KEEP_DAYS = 30.0
 _SHORTEST_MEMORY = 3601.0
 """s; Prefect refuses an hour and less."""
@@ -64,15 +68,14 @@ def embedded_prefect(directory: Path, environment: Mapping[str, str]) -> Iterato
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     settings = prefect_settings(directory, url)
+    known = {**settings, **RUNNER_ENVIRONMENT, **environment}
     logs = directory / "logs"
     run = ["gbx_services.runner", str(directory / "prefect")]
     with ExitStack() as stack:
         server_log, runner_log = logs / "prefect-server.log", logs / "runner.log"
         serve = server_command(port)
         stack.enter_context(child(serve, name="the Prefect server", log=server_log, environment=settings))
-        runner = stack.enter_context(
-            child(run, name="the end-of-run runner", log=runner_log, environment={**settings, **environment})
-        )
+        runner = stack.enter_context(child(run, name="the end-of-run runner", log=runner_log, environment=known))
         yield EmbeddedPrefect(url, runner, runner_log)
 
 

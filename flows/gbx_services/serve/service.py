@@ -19,7 +19,7 @@ from gbx_beamline.config import Config
 from gbx_beamline.errors import ServiceError
 from gbx_services.alone import alone
 from gbx_services.dispatch import Dispatcher, KeptCatalog, PrefectFlowRuns
-from gbx_services.prefect_service import answers, free_port, prefect_settings, server_command
+from gbx_services.prefect_service import RUNNER_ENVIRONMENT, answers, free_port, prefect_settings, server_command
 from gbx_services.serve.checks import check_frozen, check_rules
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import KeptCatalogServer, KeptChild
@@ -172,7 +172,7 @@ class _Service:
                 *("--deployment", f"{FLOW}/{settings.deployment}", "--limit", str(settings.concurrency)),
             ],
             log=settings.directory / "logs" / "runner.log",
-            environment={**environment, **known},
+            environment={**environment, **RUNNER_ENVIRONMENT, **known},
         )
         self._keep(runner, stack)
         return runner
