@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ class TiledSink:
             metadata={"identity": key, "created": time.time(), "published": False},
             access_tags=tags,
         )
-        with ThreadPoolExecutor(_WRITERS) as pool:
+        with _writers() as pool:
             writing = [pool.submit(_write, folder, name, array, tags) for name, array in arrays.items()]
             for one in writing:
                 one.result()
@@ -194,6 +195,17 @@ class TiledSink:
     def _is_named(self, attempt: str) -> bool:
         """Whether any pointer names this attempt."""
         return any(len(pointers.search(Key("attempt") == attempt)) for pointers in (self._records, self._inferences))
+
+
+@contextmanager
+def _writers() -> Iterator[ThreadPoolExecutor]:
+    """Threads for the length of the block. What has not begun when one fails is left undone: a full disk refuses each
+    array after several tries."""
+    pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="gbx-publish")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def container(parent: Any, key: str) -> Any:
