@@ -1,4 +1,4 @@
-"""``make bench``: ours beside the peers, decoding, the whole chain, live appending and memory."""
+"""``make bench``: ours beside the peers, decoding, the whole chain, live appending, memory, the whole service."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks import chain, correlate, decoding, gemm, infer, live, long_series, simulate
+from benchmarks import beamtime, chain, correlate, decoding, gemm, infer, lag, live, long_series, simulate
 from benchmarks.machine import describe
 from benchmarks.peers import Peers, PeersUnavailableError
 from benchmarks.rounds import Measured, tell
 from benchmarks.table import Table
 
-TOPICS = ("two_time", "gemm", "decode", "live", "chain", "long", "simulate", "infer")
+TOPICS = ("two_time", "gemm", "decode", "live", "chain", "long", "simulate", "infer", "lag", "beamtime")
+UNASKED = tuple(topic for topic in TOPICS if topic != "beamtime")
+"""A beamtime takes half an hour by itself."""
+
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -45,7 +48,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer sizes, fewer rounds")
     parser.add_argument("--full", action="store_true", help="the whole chain on 2,500 frames instead of 300")
     parser.add_argument("--frames", type=int, help="frames of the whole chain's series")
-    parser.add_argument("--topics", nargs="+", choices=TOPICS, default=list(TOPICS))
+    parser.add_argument("--scans", type=int, help="scans of the beamtime")
+    parser.add_argument("--topics", nargs="+", choices=TOPICS, default=list(UNASKED))
     parser.add_argument("--peers", type=Path, default=Path(".venv-peers/bin/python"), help="the peers' interpreter")
     parser.add_argument("--folder", type=Path, help="for temporary data, up to 4 GB with --full")
     parser.add_argument("--write", type=Path, nargs="?", const=RESULTS, help="write the tables (RESULTS.md)")
@@ -89,6 +93,10 @@ def measure(options: argparse.Namespace, folder: Path, peers: Peers | None) -> I
         yield from simulate.run(quick=options.quick)
     if "infer" in options.topics:
         yield from infer.run(quick=options.quick)
+    if "lag" in options.topics:
+        yield from lag.run(folder / "lag", quick=options.quick)
+    if "beamtime" in options.topics:
+        yield beamtime.run(folder / "beamtime", quick=options.quick, scans=options.scans)
 
 
 def page(tables: list[Table], machine: list[str], options: argparse.Namespace, minutes: float) -> str:

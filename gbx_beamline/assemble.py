@@ -220,10 +220,19 @@ class Inferred:
     """Key of the inference record that readers see."""
     inference: ScanInference | None
     """The record, where this call made it; None when it was there already."""
+    model_id: str
+    """Who was asked."""
 
 
-def infer_record(catalog: Catalog, key: str, config: Config, *, result: ScanResult | None = None) -> Inferred:
-    """Ask the configured model about one correlation record and publish what it says, unless it has been asked.
+def infer_record(
+    catalog: Catalog,
+    key: str,
+    config: Config,
+    *,
+    result: ScanResult | None = None,
+    model: str | Path | None = None,
+) -> Inferred:
+    """Ask a model about one correlation record and publish what it says, unless it has been asked.
 
     A scan that is outside of the model's contract gets a record with the reason.
 
@@ -232,6 +241,7 @@ def infer_record(catalog: Catalog, key: str, config: Config, *, result: ScanResu
         key: Key of the correlation record.
         config: Configuration; ``models`` says who is asked.
         result: The record, where it is at hand: it is not read again then.
+        model: Alias, id or folder of who is asked instead.
 
     Raises:
         CatalogError: the catalog is unreachable, or has no such record.
@@ -239,13 +249,13 @@ def infer_record(catalog: Catalog, key: str, config: Config, *, result: ScanResu
         DependencyError: torch, zuko or safetensors is absent.
     """
     from gbx_beamline.catalog import TiledSink, find_inference, load_record
-    from gbx_beamline.learning.predictor import model_of
+    from gbx_beamline.learning.kept import kept_model
     from gbx_beamline.learning.store import ModelStore
 
-    stored = ModelStore(config.models).find()
+    stored = ModelStore(config.models).find(_judge_of(catalog, key, config) if model is None else model)
     existing = find_inference(catalog, key, stored.id)
     if existing is not None:
-        return Inferred(existing.key, None)
+        return Inferred(existing.key, None, stored.id)
     found = result or load_record(catalog, key)
     if isinstance(found, ScanFailure):
         raise InputError(
@@ -253,8 +263,22 @@ def infer_record(catalog: Catalog, key: str, config: Config, *, result: ScanResu
             needed="an analysed scan",
             action="analyse it again first",
         )
-    inference = pipeline.infer(found, model_of(stored), record=key)
-    return Inferred(TiledSink(catalog).publish_inference(inference), inference)
+    inference = pipeline.infer(found, kept_model(stored), record=key)
+    return Inferred(TiledSink(catalog).publish_inference(inference), inference, stored.id)
+
+
+def _judge_of(catalog: Catalog, key: str, config: Config) -> str:
+    """Who infers: the model that is frozen for the run's proposal, else the configured one."""
+    from gbx_beamline.catalog import summary_of
+
+    if not config.models.frozen:
+        return config.models.model
+    try:
+        start = catalog.run(summary_of(catalog, key).run_uid).metadata["start"]
+    except RunNotFoundError:
+        # A map that was imported never was a run.
+        start = {}
+    return config.models.judge_of(start)
 
 
 @contextmanager

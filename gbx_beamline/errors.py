@@ -117,3 +117,16 @@ class ServiceError(GbxError):
 
 class DependencyError(GbxError):
     """An optional package is absent."""
+
+
+def unforeseen(said: str) -> InputError:
+    """What the record of a scan says whose analysis raised an error that nobody foresaw.
+
+    Args:
+        said: Type and message of that error.
+    """
+    return InputError(
+        f"the analysis broke down: {said}",
+        needed="an analysis that ends",
+        action="report it with this run's uid; the log has the traceback",
+    )

@@ -11,7 +11,6 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.blocks.system import Secret
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
@@ -26,13 +25,12 @@ from gbx_beamline.errors import (
     DependencyError,
     InputError,
     SchemaError,
+    unforeseen,
 )
 from gbx_beamline.figures import words
-from gbx_beamline.records import ScanFailure
+from gbx_beamline.records import ScanFailure, ScanResult
 from gbx_flows.artifacts import artifact_key, report_markdown
-
-SECRET_BLOCK = "tiled-api-key"
-"""Prefect Secret that holds the catalog's key at a facility; the environment comes first."""
+from gbx_flows.keys import catalog_key
 
 _RETRY_DELAYS: list[float] = [2, 5, 15, 40]
 """s before each further try: about a minute together, as long as a catalog takes to start again."""
@@ -60,9 +58,21 @@ _patient_task = task(
 """A task that outlasts a restart of the catalog; arrays and keys stay out of Prefect's stores."""
 
 
+class Hand:
+    """The record that an analysis has just made, for the tasks after it.
+
+    They find it here instead of reading 100 MB back from the catalog. It is no parameter with arrays in it: Prefect
+    looks into those.
+    """
+
+    result: ScanResult | None = None
+    """None where the record was there already, or is a failure."""
+
+
 @_patient_task
 def analyze_scan(
     uid: str,
+    hand: Hand,
     api_key: str | None = None,
     dry_run: bool = False,
     rule: str | None = None,
@@ -83,12 +93,13 @@ def analyze_scan(
     elif isinstance(done.outcome, ScanFailure):
         logger.warning("run %s cannot be analysed: %s (%s)", uid, done.outcome.reason, where)
     else:
+        hand.result = done.outcome
         logger.info("run %s: %d q-ROIs analysed (%s)", uid, len(done.outcome.rois), where)
     return done.key
 
 
 @_patient_task
-def infer_scan(uid: str, key: str, api_key: str | None = None) -> str:
+def infer_scan(uid: str, key: str, hand: Hand, api_key: str | None = None) -> str:
     """Ask the configured model about the scan and publish what it says, unless it has been asked.
 
     Correlation stands whatever becomes of the model: one that is not there costs an answer, not a record.
@@ -100,7 +111,7 @@ def infer_scan(uid: str, key: str, api_key: str | None = None) -> str:
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
         try:
-            done = assemble.infer_record(catalog, key, config)
+            done = assemble.infer_record(catalog, key, config, result=hand.result)
         except (InputError, DependencyError) as error:
             logger.error("run %s: no inference: %s", uid, error)
             return str(error)
@@ -113,18 +124,18 @@ def infer_scan(uid: str, key: str, api_key: str | None = None) -> str:
 
 
 @_patient_task
-def publish_artifact(uid: str, key: str, not_inferred: str = "", api_key: str | None = None) -> None:
-    """A Markdown artifact with the table of results and a picture of the scan."""
-    from gbx_beamline.catalog import find_inferences, find_records, load_inference, load_record
+def publish_artifact(uid: str, key: str, hand: Hand, not_inferred: str = "", api_key: str | None = None) -> None:
+    """A Markdown artifact with the table of results and a picture of the scan: last, because drawing takes seconds."""
+    from gbx_beamline.catalog import find_inferences, load_inference, load_record, summary_of
 
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
-        summaries = [record for record in find_records(catalog, run_uid=uid) if record.key == key]
-        outcome = load_record(catalog, key)
+        summary = summary_of(catalog, key)
+        outcome = hand.result or load_record(catalog, key)
         inferences = find_inferences(catalog, record=key)
         inference = load_inference(catalog, inferences[-1].key) if inferences else None
     create_markdown_artifact(
-        markdown=report_markdown(outcome, summaries, inference, not_inferred),
+        markdown=report_markdown(outcome, [summary], inference, not_inferred),
         key=artifact_key(uid),
         description=f"XPCS analysis of run {uid[:8]}",
     )
@@ -133,26 +144,9 @@ def publish_artifact(uid: str, key: str, not_inferred: str = "", api_key: str | 
 @_patient_task
 def record_failure(uid: str, error: str, api_key: str | None = None, rule: str | None = None) -> str:
     """Leave a record of an error that nobody foresaw, so that no scan is without an answer."""
-    unforeseen = InputError(
-        f"the analysis broke down: {error}",
-        needed="an analysis that ends",
-        action="report it with this run's uid; the traceback is in the flow run's log",
-    )
     config = assemble.configuration()
     with assemble.open_catalog(config, api_key=api_key) as catalog:
-        return assemble.publish_failure(catalog, uid, unforeseen, config, rule=rule)
-
-
-def _api_key(given: str | None) -> str | None:
-    """The key that was given; else None when the environment has it; else the Prefect Secret, where there is one."""
-    if given or assemble.api_key_in_environment(assemble.configuration()):
-        return given
-    try:
-        # Bare, because Secret[str] looks for blocks of another type than the one people create.
-        secret: Any = Secret.load(SECRET_BLOCK, _sync=True)  # pyright: ignore[reportCallIssue]
-    except ValueError:
-        return None
-    return secret.get()
+        return assemble.publish_failure(catalog, uid, unforeseen(error), config, rule=rule)
 
 
 def _forget_key() -> None:
@@ -206,9 +200,9 @@ def end_of_run_workflow(
             needed="the uid of the run that has ended",
             action="start the flow with a stop document as Bluesky emits it",
         )
-    key = _api_key(api_key)
+    key, hand = catalog_key(api_key), Hand()
     try:
-        record = analyze_scan(uid, key, dry_run, rule, retry_failed)
+        record = analyze_scan(uid, hand, key, dry_run, rule, retry_failed)
     except (CatalogError, ConfigError):
         # Nothing can be recorded without a catalog or with settings that cannot be read.
         raise
@@ -217,18 +211,18 @@ def end_of_run_workflow(
             record_failure(uid, f"{type(error).__name__}: {error}", key, rule)
         raise
     if record:
-        publish_artifact(uid, record, _infer(uid, record, key), key)
+        publish_artifact(uid, record, hand, _infer(uid, record, hand, key), key)
     return record
 
 
-def _infer(uid: str, record: str, key: str | None) -> str:
+def _infer(uid: str, record: str, hand: Hand, key: str | None) -> str:
     """Why no model was asked; empty where one was, or where none is to be."""
     from gbx_beamline.catalog.schema import is_failure_key
 
     if is_failure_key(record) or not assemble.configuration().models.infer:
         return ""
     try:
-        return infer_scan(uid, record, key)
+        return infer_scan(uid, record, hand, key)
     except CatalogError:
         raise
     except Exception as error:  # noqa: BLE001

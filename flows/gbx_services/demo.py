@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +32,7 @@ from gbx_bluesky.backup import replay
 from gbx_bluesky.plans import temperature_series
 from gbx_bluesky.run_engine import make_run_engine, tiled_writer
 from gbx_bluesky.simulated_chx import SimulatedChx
+from gbx_services.alone import alone
 from gbx_services.interruption import run_plan
 from gbx_services.prefect_service import embedded_prefect
 from gbx_services.trigger import EndOfRunTrigger
@@ -72,7 +70,7 @@ def run_demo(config: Config, console: Console, *, config_path: Path) -> None:
     _log_into(directory / "logs" / "demo.log")
     began = time.monotonic()
     with (
-        _alone(directory),
+        alone(directory, "demo", action="wait for its end, or start this one in another folder"),
         _progress(console) as progress,
         assemble.embedded_server(config.catalog) as address,
     ):
@@ -117,21 +115,6 @@ class _Scans:
         said = {found.record: load_inference(catalog, found.key) for found in inferences}
         loaded = [(load_record(catalog, record.key), said.get(record.key)) for record in records]
         return cls(records, inferences, [(one, of) for one, of in loaded if isinstance(one, ScanResult)])
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Two demos in one folder would share one Prefect."""
-    with (directory / "demo.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ServiceError(
-                f"a demo runs in {directory} already",
-                needed="a folder without one",
-                action="wait for its end, or start this one in another folder",
-            ) from error
-        yield
 
 
 def _log_into(file: Path) -> None:

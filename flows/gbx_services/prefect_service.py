@@ -18,6 +18,14 @@ START_SECONDS = 240.0
 
 DEPLOYMENT = "end-of-run/embedded"
 
+RUNNER_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""Beside busy servers, threads of BLAS wait for each other ten times as long as they compute: the matrices are small.
+What correlates has threads of its own."""
+
+KEEP_DAYS = 30.0
+_SHORTEST_MEMORY = 3601.0
+"""s; Prefect refuses an hour and less."""
+
 # Requests to our own loopback address never go through a site's HTTP proxy.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -60,15 +68,14 @@ def embedded_prefect(directory: Path, environment: Mapping[str, str]) -> Iterato
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     settings = prefect_settings(directory, url)
+    known = {**settings, **RUNNER_ENVIRONMENT, **environment}
     logs = directory / "logs"
     run = ["gbx_services.runner", str(directory / "prefect")]
     with ExitStack() as stack:
         server_log, runner_log = logs / "prefect-server.log", logs / "runner.log"
         serve = server_command(port)
         stack.enter_context(child(serve, name="the Prefect server", log=server_log, environment=settings))
-        runner = stack.enter_context(
-            child(run, name="the end-of-run runner", log=runner_log, environment={**settings, **environment})
-        )
+        runner = stack.enter_context(child(run, name="the end-of-run runner", log=runner_log, environment=known))
         yield EmbeddedPrefect(url, runner, runner_log)
 
 
@@ -77,10 +84,16 @@ def server_command(port: int) -> list[str]:
     return ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
 
 
-def prefect_settings(directory: Path, url: str) -> dict[str, str]:
+def prefect_settings(directory: Path, url: str, *, keep_days: float = KEEP_DAYS) -> dict[str, str]:
     """The environment of an embedded server with its database in ``directory/prefect``, and of its clients.
 
     From here on Prefect's client in this process reaches that server, too, whatever proxy the site has.
+
+    Args:
+        directory: Folder of the embedded services.
+        url: Of the server's API.
+        keep_days: How long the server remembers flow runs that have ended, with their logs and artifacts; events are
+            forgotten after a day.
     """
     home = (directory / "prefect").resolve()
     home.mkdir(parents=True, exist_ok=True)
@@ -90,6 +103,10 @@ def prefect_settings(directory: Path, url: str) -> dict[str, str]:
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # By itself the server forgets events after a week and flow runs never: its database would grow without bound.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": f"{max(keep_days * 86400.0, _SHORTEST_MEMORY):.0f}",
+        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P1D",
         "DO_NOT_TRACK": "1",
         "NO_PROXY": os.environ["NO_PROXY"],
     }

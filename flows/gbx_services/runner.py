@@ -30,6 +30,9 @@ from prefect.states import Crashed, Pending
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.engine import propose_state_sync
 
+from gbx_beamline import assemble
+from gbx_beamline.config import ModelsConfig
+from gbx_beamline.errors import DependencyError, InputError
 from gbx_flows.end_of_run import end_of_run_workflow
 from gbx_services.dispatch.flow_runs import at_once
 from gbx_services.logs import log_as_json
@@ -236,7 +239,7 @@ def _register(name: str) -> UUID:
 
 
 def _warm_up() -> None:
-    """What the first scan would wait for: imports and compiled kernels."""
+    """What the first scan would wait for: imports, compiled kernels, the model."""
     import gbx_beamline.catalog
     import gbx_beamline.figures
     import gbx_beamline.frames  # noqa: F401
@@ -246,6 +249,21 @@ def _warm_up() -> None:
         probe_engines()
     except Exception:
         logger.exception("the kernels cannot be compiled; see `gbx doctor`")
+    models = assemble.configuration().models
+    if models.infer:
+        try:
+            _load_model(models)
+        except (InputError, DependencyError) as error:
+            # Scans are correlated all the same, and their reports say why no model was asked.
+            logger.error("no model can be asked: %s", error)
+
+
+def _load_model(models: ModelsConfig) -> None:
+    from gbx_beamline.learning.kept import kept_model
+    from gbx_beamline.learning.store import ModelStore
+
+    model = kept_model(ModelStore(models).find())
+    logger.info("model %s is loaded", model.id)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from gbx_beamline.catalog.read import (
     find_records,
     find_terminal,
     load_record,
+    summary_of,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "find_terminal",
     "load_inference",
     "load_record",
+    "summary_of",
 ]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,13 @@ from tiled.structures.core import Spec
 
 from gbx_beamline.catalog import inference_schema, schema
 from gbx_beamline.catalog.connect import Catalog, said_in_words
-from gbx_beamline.errors import RunNotFoundError
+from gbx_beamline.errors import CatalogError, CatalogUnreachableError, RunNotFoundError
 from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
 
 _CONFLICT = 409
+_WRITERS = 4
+"""Arrays of a record that are on their way at the same time: most are small, and their requests wait for the server."""
+
 _TRIAL_VALUES = 2**17
 """float64: 1 MiB."""
 
@@ -112,8 +117,10 @@ class TiledSink:
             metadata={"identity": key, "created": time.time(), "published": False},
             access_tags=tags,
         )
-        for name, array in arrays.items():
-            _write(folder, name, array, tags)
+        with _writers() as pool:
+            writing = [pool.submit(_write, folder, name, array, tags) for name, array in arrays.items()]
+            for one in writing:
+                one.result()
         if self._create_once(pointers, key, metadata, spec):
             folder.update_metadata({"published": True}, drop_revision=True)
         else:
@@ -150,13 +157,22 @@ class TiledSink:
         Raises:
             CatalogError: the server takes no results now: its disk is full, read-only or gone.
         """
-        with said_in_words(self._uri):
-            attempt = str(uuid.uuid4())
-            metadata = {"identity": "trial", "created": time.time(), "published": False}
-            folder = self._attempts.create_container(attempt, metadata=metadata)
-            # Noise: zarr stores a constant in no bytes at all.
-            _write(folder, "trial", np.random.default_rng(0).random(_TRIAL_VALUES), None)
-            self._remove(attempt)
+        try:
+            with said_in_words(self._uri):
+                attempt = str(uuid.uuid4())
+                metadata = {"identity": "trial", "created": time.time(), "published": False}
+                folder = self._attempts.create_container(attempt, metadata=metadata)
+                # Noise: zarr stores a constant in no bytes at all.
+                _write(folder, "trial", np.random.default_rng(0).random(_TRIAL_VALUES), None)
+                self._remove(attempt)
+        except CatalogUnreachableError:
+            raise
+        except CatalogError as error:
+            raise CatalogError(
+                f"the catalog takes no results: {error.found}",
+                needed="storage with room, which the server may write to",
+                action="make room or make it writable (the server's log says what it lacks)",
+            ) from error
 
     def sweep(self, *, older_than: float = 86400.0) -> int:
         """Remove attempts that no pointer names and that nobody can still be writing.
@@ -181,6 +197,17 @@ class TiledSink:
         return any(len(pointers.search(Key("attempt") == attempt)) for pointers in (self._records, self._inferences))
 
 
+@contextmanager
+def _writers() -> Iterator[ThreadPoolExecutor]:
+    """Threads for the length of the block. What has not begun when one fails is left undone: a full disk refuses each
+    array after several tries."""
+    pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="gbx-publish")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def container(parent: Any, key: str) -> Any:
     """The container of this key, made where it is absent, whoever else makes it at the same time."""
     if key not in parent:
@@ -197,5 +224,6 @@ def _write(folder: Any, name: str, array: np.ndarray[Any, Any], tags: list[str] 
 
     # One chunk a ROI: a reader of one map does not decode them all.
     chunks: Any = (1, *array.shape[1:]) if array.ndim >= 3 else array.shape
-    array = da.from_array(array, chunks=chunks)  # pyright: ignore[reportPrivateImportUsage]
+    # Without a name dask would hash it, 25 MB a map.
+    array = da.from_array(array, chunks=chunks, name=False)  # pyright: ignore[reportPrivateImportUsage]
     folder.write_array(array, key=name, access_tags=tags)

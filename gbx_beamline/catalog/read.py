@@ -93,6 +93,23 @@ def find_for_rule(catalog: Catalog, run_uid: str, *, rule: str, settings_hash: s
     return max(settled, key=lambda record: not record.failed, default=None)
 
 
+def summary_of(catalog: Catalog, key: str) -> RecordSummary:
+    """One record as its pointer tells it.
+
+    Raises:
+        RunNotFoundError: no such record.
+    """
+    with said_in_words(catalog.uri):
+        try:
+            return RecordSummary(key, dict(catalog.processed[schema.RECORDS][key].metadata))
+        except KeyError as error:
+            raise RunNotFoundError(
+                f"no record {key!r} in {catalog.uri}",
+                needed="the key of a published record",
+                action="list them with `gbx results`",
+            ) from error
+
+
 def load_record(catalog: Catalog, key: str) -> ScanResult | ScanFailure:
     """A whole record.
 
@@ -105,14 +122,7 @@ def load_record(catalog: Catalog, key: str) -> ScanResult | ScanFailure:
         SchemaError: written by another schema version.
     """
     with said_in_words(catalog.uri):
-        try:
-            metadata = dict(catalog.processed[schema.RECORDS][key].metadata)
-        except KeyError as error:
-            raise RunNotFoundError(
-                f"no record {key!r} in {catalog.uri}",
-                needed="the key of a published record",
-                action="list them with `gbx results`",
-            ) from error
+        metadata = summary_of(catalog, key).metadata
         schema.check_schema(metadata, key)
         if metadata["status"] == "failed":
             return schema.failure_from(metadata)

@@ -14,7 +14,7 @@ A failure does not stand in the way of a later success: where both exist, the re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,13 @@ def is_failure_key(key: str) -> bool:
     return key.endswith(_FAILED)
 
 
+def versions(key: str) -> str:
+    """What tells a record from others of its run: hash of the settings, version of the algorithm."""
+    name = key.removesuffix(_FAILED)
+    # The uid before it may have dashes of its own.
+    return "-".join(name.rsplit("-", 2)[-2:]) + key[len(name) :]
+
+
 def result_arrays(result: ScanResult) -> dict[str, np.ndarray[Any, Any]]:
     """Arrays of a record, by key in the catalog."""
     tt, ot = result.two_time, result.one_time
@@ -91,12 +98,27 @@ def result_arrays(result: ScanResult) -> dict[str, np.ndarray[Any, Any]]:
         arrays["group_maps"] = tt.group_maps
     if tt.fine is not None:
         arrays |= {"fine_tau": tt.fine.tau, "fine_ratio_of_sums": tt.fine.ratio_of_sums, "fine_pychx": tt.fine.pychx}
-    for index, one in enumerate(result.g4):
-        arrays |= {f"g4_{name}_{index}": getattr(one, name) for name in _G4_ARRAYS if getattr(one, name).size}
+    for name in _G4_ARRAYS:
+        arrays |= _by_roi(f"g4_{name}", [getattr(one, name) for one in result.g4])
     for reason, pixels in result.exclusions.pixels.items():
         if pixels.size:
             arrays[_excluded_key(reason)] = pixels
     return arrays
+
+
+def _by_roi(key: str, arrays: Sequence[np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """Arrays of each q-ROI as one (Q, ...) where they are alike, else by themselves; empty ones are none.
+
+    Each array costs the server as much as a megabyte of values does.
+    """
+    if arrays and arrays[0].size and len({(one.shape, one.dtype) for one in arrays}) == 1:
+        return {key: np.stack(arrays)}
+    return {f"{key}_{roi}": one for roi, one in enumerate(arrays) if one.size}
+
+
+def _of_roi(key: str, arrays: Mapping[str, Any], roi: int) -> Any:
+    """One q-ROI's part of what ``_by_roi`` gave."""
+    return arrays[key][roi] if key in arrays else arrays.get(f"{key}_{roi}", np.empty(0))
 
 
 def _excluded_key(reason: str) -> str:
@@ -253,7 +275,7 @@ def _two_time_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any], roi_s
 
 
 def _g4_from(entry: Mapping[str, Any], arrays: Mapping[str, Any], roi: int) -> G4:
-    stored = {name: arrays.get(f"g4_{name}_{roi}", np.empty(0)) for name in _G4_ARRAYS}
+    stored = {name: _of_roi(f"g4_{name}", arrays, roi) for name in _G4_ARRAYS}
     return record(G4, entry, **stored)
 
 

@@ -16,8 +16,10 @@ from gbx_beamline import __version__, assemble
 from gbx_beamline.cli._evaluate import evaluate
 from gbx_beamline.cli._figures import figures as figures_group
 from gbx_beamline.cli._files import ALLOW_INCOMPLETE, analyze_file, check_place
+from gbx_beamline.cli._going_on import how_to_go_on
 from gbx_beamline.cli._models import models
 from gbx_beamline.cli._options import config_option
+from gbx_beamline.cli._progress import shown
 from gbx_beamline.cli._regions import with_rois
 from gbx_beamline.cli._saying import EXIT_INTERRUPTED, EXIT_REFUSED, print_error, refuse, unforeseen
 from gbx_beamline.cli._simulate import simulate
@@ -29,7 +31,16 @@ from gbx_beamline.records import ScanFailure, ScanResult
 if TYPE_CHECKING:
     from gbx_beamline.catalog import Catalog
 
-__all__ = ["EXIT_INTERRUPTED", "EXIT_REFUSED", "config_option", "gbx", "main", "print_error"]
+__all__ = [
+    "EXIT_INTERRUPTED",
+    "EXIT_REFUSED",
+    "config_option",
+    "gbx",
+    "how_to_go_on",
+    "main",
+    "print_error",
+    "shown",
+]
 
 
 class _Commands(click.Group):

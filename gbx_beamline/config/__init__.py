@@ -150,6 +150,13 @@ class Config(Strict):
             )
         return self.selection[rule].over(settings)
 
+    def absolute(self) -> Config:
+        """The same with absolute paths, for a process with another working folder."""
+        here = Path.cwd()
+        models = self.models.model_copy(update={"directory": here / self.models.directory})
+        catalog = self.catalog.model_copy(update={"directory": here / self.catalog.directory})
+        return _resolved(self, here).model_copy(update={"models": models, "catalog": catalog})
+
 
 def load_config(path: Path | str) -> Config:
     """Read and check a YAML file.

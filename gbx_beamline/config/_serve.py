@@ -92,7 +92,7 @@ class ServeConfig(Strict):
     longest_analysis_s: Positive = 3600.0
     """s after which an analysis is taken for hung: its runner is started anew, and it counts as a failed try."""
     keep_days: Positive = 30.0
-    """How long the queue remembers what is done."""
+    """How long the queue remembers what is done, and the embedded Prefect its flow runs."""
     triggers: TriggersConfig = TriggersConfig()
     sweep: SweepConfig = SweepConfig()
     retry: RetryConfig = RetryConfig()

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from gbx_beamline.simulation.workers import (
     cores,
     loss_in_words,
     made_with,
+    spread,
     use_one_thread,
     workers_for,
 )
@@ -54,8 +55,6 @@ __all__ = [
     "read_manifest",
     "simulate_ensemble",
 ]
-
-_CHECK_SECONDS = 1.0
 
 Progress = Callable[[int, int], None]
 """Told (members that are stored, members in all), at the start and after each batch."""
@@ -135,25 +134,14 @@ def _worker_count(workers: int | None, dask: str | None) -> int:
 def _compute(
     settings: SimulationConfig, folder: EnsembleFolder, batches: list[int], workers: Workers, tell: Progress
 ) -> None:
-    waiting = iter(batches)
-    under_way: dict[Future[Members], int] = {}
-    done = settings.members - sum(len(folder.members_of(batch)) for batch in batches)
-    while True:
+    batch_of = {folder.members_of(batch): batch for batch in batches}
+    done = settings.members - sum(map(len, batch_of))
+    for members, future in spread(workers, partial(simulate_batch, settings), batch_of):
         with loss_in_words():
-            while len(under_way) < workers.slots() and (batch := next(waiting, None)) is not None:
-                under_way[workers.executor.submit(simulate_batch, settings, folder.members_of(batch))] = batch
-        if not under_way:
-            return
-        ready, _ = wait(under_way, timeout=_CHECK_SECONDS, return_when=FIRST_COMPLETED)
-        if not ready:
-            workers.check()
-        for future in ready:
-            batch = under_way.pop(future)
-            with loss_in_words():
-                members = future.result()
-            folder.store(batch, members)
-            done += len(folder.members_of(batch))
-            tell(done, settings.members)
+            simulated = future.result()
+        folder.store(batch_of[members], simulated)
+        done += len(members)
+        tell(done, settings.members)
 
 
 def simulate_batch(settings: SimulationConfig, members: range) -> Members:

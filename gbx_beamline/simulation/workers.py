@@ -8,8 +8,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Item = TypeVar("Item", bound=Hashable)
+
+LOCAL = "local"
+"""In place of a Dask scheduler's address: a cluster of this machine, for as long as it is needed."""
 
 MADE_WITH = ("gbx-beamline", "numpy", "scipy")
 """Packages whose versions may change a bit of the result: all workers have those of this process."""
@@ -31,6 +35,8 @@ MADE_WITH = ("gbx-beamline", "numpy", "scipy")
 CONNECT_SECONDS = 10.0
 EMPTY_SECONDS = 60.0
 """Longest time that a cluster may be without any worker."""
+
+_CHECK_SECONDS = 1.0
 
 _AHEAD = 1
 """Batches that wait for a worker, so that none is idle while another's result is stored."""
@@ -55,7 +61,7 @@ def workers_for(workers: int, dask: str | None) -> Iterator[Workers]:
 
     Args:
         workers: processes on this machine; 1 is this process itself. Of no meaning with ``dask``.
-        dask: address of a Dask scheduler.
+        dask: address of a Dask scheduler, or ``LOCAL``.
 
     Raises:
         ServiceError: no scheduler answers, its workers have other versions, or all workers are lost.
@@ -69,6 +75,33 @@ def workers_for(workers: int, dask: str | None) -> Iterator[Workers]:
     else:
         with _processes(workers) as found:
             yield found
+
+
+def spread(workers: Workers, work: Callable[[Item], T], items: Iterable[Item]) -> Iterator[tuple[Item, Future[T]]]:
+    """Have each item worked on, as many at once as there are workers; items with their futures, in the order in which
+    they are done.
+
+    Args:
+        workers: who works.
+        work: what is done with an item; travels to the workers.
+        items: each once.
+
+    Raises:
+        ServiceError: no result can come any more. What an item raises is in its future.
+    """
+    waiting = iter(items)
+    under_way: dict[Future[T], Item] = {}
+    while True:
+        with loss_in_words():
+            while len(under_way) < workers.slots() and (item := next(waiting, None)) is not None:
+                under_way[workers.executor.submit(work, item)] = item
+        if not under_way:
+            return
+        ready, _ = wait(under_way, timeout=_CHECK_SECONDS, return_when=FIRST_COMPLETED)
+        if not ready:
+            workers.check()
+        for future in ready:
+            yield under_way.pop(future), future
 
 
 def cores() -> int:
@@ -163,12 +196,24 @@ def _cluster(address: str) -> Iterator[Workers]:
     _check_dask()
     with ExitStack() as stack:
         stack.enter_context(_silence())
+        if address == LOCAL:
+            address = stack.enter_context(_local_cluster())
         client = _connected(address)
         # What is still under way is cancelled with the client that asked for it.
         stack.callback(client.close)
         _check_versions(client, address)
         watch = _Watch(client, address)
         yield Workers(client.get_executor(pure=False), watch.slots, watch.check)
+
+
+@contextmanager
+def _local_cluster() -> Iterator[str]:
+    """Address of a scheduler with one worker for each core."""
+    from distributed import LocalCluster
+
+    made: Any = LocalCluster(n_workers=cores(), threads_per_worker=1, dashboard_address=":0")
+    with made as cluster:
+        yield cluster.scheduler_address
 
 
 @contextmanager

@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import shutil
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -12,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from gbx_beamline.config import Config, parse_config
+from gbx_beamline.config import Config, ModelsConfig, parse_config
 from gbx_beamline.errors import ConfigError, ServiceError
+from gbx_beamline.learning.store import ModelStore
 from gbx_services.logs import JsonLines, RunOfFlow
+from gbx_services.prefect_service import prefect_settings
+from gbx_services.serve.checks import check_frozen, check_rules
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import keep_small
-from gbx_services.serve.service import check_rules
 
 ROIS = {"rois": {"rings": [{"q": [0.01, 0.02]}]}}
 
@@ -97,3 +103,37 @@ def test_rules_by_which_nothing_can_be_analysed_are_refused() -> None:
     check_rules(parse_config({"samples": {"gold": ROIS}, "selection": {"gold": {"samples": ["gold"]}}}))
     with pytest.raises(ConfigError, match="selection rules one, two"):
         check_rules(parse_config({"selection": {"one": {}, "two": {}, "own": {"analysis": ROIS}}}))
+
+
+def test_a_frozen_model_that_cannot_be_asked_is_refused(tmp_path: Path) -> None:
+    def frozen(model: str) -> ModelsConfig:
+        return ModelsConfig(directory=tmp_path, frozen={"pass-1": model})
+
+    default = ModelStore(ModelsConfig(directory=tmp_path)).find().id
+    check_frozen(frozen(default))
+    with pytest.raises(ConfigError, match=r"models\.frozen\.pass-1: the model 'gbx-none' is none of the"):
+        check_frozen(frozen("gbx-none"))
+    with pytest.raises(ConfigError, match=f"'{default[:-1]}' is the beginning of {default}; needed: the whole id"):
+        check_frozen(frozen(default[:-1]))
+    shutil.copytree(ModelStore().find().folder, tmp_path / "gbx-copy")
+    with pytest.raises(ConfigError, match="a folder named after its model"):
+        check_frozen(frozen("gbx-copy"))
+
+
+@pytest.mark.parametrize(("days", "seconds"), [(2.5, 216000.0), (1e-3, 3601.0)])
+def test_an_embedded_prefect_forgets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float, seconds: float
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    settings = prefect_settings(tmp_path, "http://127.0.0.1:9/api", keep_days=days)
+    ask = """if True:
+        from prefect.settings import get_current_settings
+        server = get_current_settings().server
+        vacuum = server.services.db_vacuum
+        kinds = ",".join(sorted(vacuum.enabled_vacuum_types))
+        print(vacuum.retention_period.total_seconds(), kinds, server.events.retention_period.days)
+    """
+    said = subprocess.run(
+        [sys.executable, "-c", ask], env={**os.environ, **settings}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == [str(seconds), "events,flow_runs,orphans", "1"]

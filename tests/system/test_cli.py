@@ -46,6 +46,7 @@ OWN_COMMANDS = (
     "import",
     "serve",
     "queue",
+    "reprocess",
     "simulate",
     "figures",
     "models",

@@ -39,7 +39,8 @@ from gbx_beamline.records import ScanFailure, ScanResult
 from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series
-from gbx_flows.end_of_run import SECRET_BLOCK, end_of_run_workflow
+from gbx_flows.end_of_run import end_of_run_workflow
+from gbx_flows.keys import SECRET_BLOCK
 from gbx_tiled.embedded import CatalogAddress
 
 FRAMES = 20

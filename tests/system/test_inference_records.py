@@ -156,7 +156,7 @@ def test_the_default_model_is_asked_once_and_its_refusal_is_data(catalog: Catalo
     assert done.inference is not None
     assert isinstance(done.inference.outcome, Refusal)
     assert done.inference.outcome.kind == "ContractError"
-    assert assemble.infer_record(catalog, record, Config()) == assemble.Inferred(done.key, None)
+    assert assemble.infer_record(catalog, record, Config()) == assemble.Inferred(done.key, None, done.model_id)
     cold, _ = published(catalog, result, "asked without temperature")
     said = assemble.infer_record(catalog, cold, Config()).inference
     assert said is not None

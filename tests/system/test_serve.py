@@ -6,8 +6,9 @@ import os
 import random
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -153,35 +154,93 @@ def test_what_ended_while_no_service_ran_is_found_at_the_next_start(started: Cal
     assert not (service.catalog_directory / "server.json").exists(), "the last user has gone, and the server with it"
 
 
+SCANS = 50
+STOPPED_SECONDS = 60.0
+
+
+class Mishaps:
+    """What may happen beside the scans, by name; ``happened`` counts what did."""
+
+    def __init__(self, service: Service, beamline: Beamline, spool: Spool) -> None:
+        self._service = service
+        self._beamline = beamline
+        self._spool = spool
+        self._stopped: list[threading.Timer] = []
+        self.runs: list[str] = []
+        self.happened: Counter[str] = Counter()
+        self.known: dict[str, Callable[[], object]] = {
+            "runner killed": lambda: os.kill(service.pid_of("runner"), signal.SIGKILL),
+            "prefect killed": lambda: os.kill(service.pid_of("prefect server"), signal.SIGKILL),
+            "prefect stopped for a minute": self._stop_prefect,
+            "tiled restarted": lambda: os.kill(service.tiled_pid(), signal.SIGKILL),
+            "service killed": lambda: (service.kill(), service.start()),
+            "reports doubled": lambda: [spool.add(run, source="doubled") for run in self.runs],
+            "report dropped": self._drop_report,
+        }
+
+    def take(self) -> None:
+        """One scan."""
+        self.runs.append(self._beamline.take())
+
+    def happen(self, name: str) -> bool:
+        """Let it happen; False where what it needs is down already."""
+        try:
+            self.known[name]()
+        except (ProcessLookupError, FileNotFoundError):
+            return False
+        self.happened[name] += 1
+        return True
+
+    def over(self) -> None:
+        """Whoever was stopped goes on."""
+        for timer in self._stopped:
+            timer.join()
+
+    def _stop_prefect(self) -> None:
+        group = self._service.pid_of("prefect server")
+        os.killpg(group, signal.SIGSTOP)
+        timer = threading.Timer(STOPPED_SECONDS, _go_on, [group])
+        timer.start()
+        self._stopped.append(timer)
+
+    def _drop_report(self) -> None:
+        """A run whose report was lost with the queue: only the sweep can find it."""
+        self._spool.pause("a report is dropped")
+        self.take()
+        run = self.runs[-1]
+        wait_for("the report", lambda: self._spool.jobs(run=run))
+        self._spool.drop(run)
+        self._spool.prune(older_than=-1.0)
+        self._spool.resume()
+
+
+def _go_on(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGCONT)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_fifty_scans_in_a_row_whatever_breaks(started: Callable[..., Service]) -> None:
-    """Runner, Prefect, Tiled and the service itself are killed, reports doubled and lost, in an order drawn by seed."""
+    """Runner, Prefect, Tiled and the service itself are killed, Prefect is stopped for a minute, reports are doubled
+    and dropped, in an order and at moments drawn by seed."""
     service = started(sweep={"every_s": 20.0}, retry={"tries": 20, "first_s": 1.0, "longest_s": 5.0})
-    beamline, chance, runs = Beamline(service), random.Random(20261125), list[str]()
+    beamline, chance = Beamline(service), random.Random(20261125)
     spool = Spool(service.directory)
-
-    def lose_report() -> None:
-        if jobs := [job for job in spool.jobs(State.WAITING) if job.run == runs[-1]]:
-            spool.drop(jobs[0].run)
-            spool.prune(older_than=-1.0)
-
-    mishaps = [
-        lambda: os.kill(service.pid_of("runner"), signal.SIGKILL),
-        lambda: os.kill(service.pid_of("prefect server"), signal.SIGKILL),
-        lambda: os.kill(service.tiled_pid(), signal.SIGKILL),
-        lambda: (service.kill(), service.start()),
-        lambda: [spool.add(run, source="doubled") for run in runs],
-        lose_report,
-        *[lambda: None] * 6,
-    ]
-    for _ in range(50):
-        runs.append(beamline.take())
-        try:
-            chance.choice(mishaps)()
-        except (ProcessLookupError, FileNotFoundError):
-            # It was down already.
-            continue
+    mishaps = Mishaps(service, beamline, spool)
+    script = [*mishaps.known] * 4
+    script += [""] * (SCANS - len(script))
+    chance.shuffle(script)
+    for name in script:
+        mishaps.take()
+        # In the middle of whatever is under way by then.
+        threading.Event().wait(chance.uniform(0.0, 2.0))
+        while name and not mishaps.happen(name):
+            mishaps.take()
+    mishaps.over()
+    assert mishaps.happened == dict.fromkeys(mishaps.known, 4)
+    runs = mishaps.runs
+    assert len(runs) >= SCANS
     assert set(beamline.stops) == set(runs), "the RunEngine never raised"
     wait_for("the documents", beamline.flush)
     wait_for(

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from gbx_beamline.learning import virtual
+from gbx_beamline.learning.store import ModelStore, StoredModel, write_model
 from gbx_beamline.learning.virtual import SuiteSettings
 
 STEPS = 12
@@ -67,3 +68,22 @@ def shrink_suites(patch: pytest.MonkeyPatch) -> None:
         return SuiteSettings.model_validate(settings | few)
 
     patch.setattr(virtual, "load_suite", small)
+
+
+def twin_of_the_default(root: Path) -> StoredModel:
+    """Another model that answers as the default does: a folder in ``root``."""
+    default = ModelStore().find()
+    about = default.description
+    return write_model(
+        root,
+        family=about.family,
+        weights=default.weights(),
+        contract=about.contract,
+        parameters=about.parameters,
+        network=about.network,
+        training=about.training,
+        data=about.data,
+        seeds=about.seeds,
+        metrics=about.metrics,
+        parent=default.id,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,3 +106,39 @@ def test_relative_paths_are_those_of_the_file(tmp_path: Path) -> None:
     config = load_config(tmp_path / "site.yaml")
     assert config.analysis.rois.labels == tmp_path / "rois.npy"
     assert config.analysis.mask.file == tmp_path / "mask.npy"
+
+
+@pytest.mark.parametrize(
+    ("start", "judge"),
+    [
+        ({"data_session": "pass-123456"}, "gbx-frozen"),
+        ({"data_session": "pass-1", "proposal": {"proposal_id": "318000", "title": "grains"}}, "gbx-other"),
+        ({"proposal": 318000}, "gbx-other"),
+        ({"data_session": "pass-1"}, "candidate"),
+        ({}, "candidate"),
+        ({"data_session": ["pass-123456"], "proposal": {"id": None}}, "candidate"),
+    ],
+)
+def test_a_proposal_keeps_its_model(start: dict[str, Any], judge: str) -> None:
+    frozen = {"pass-123456": "gbx-frozen", "318000": "gbx-other"}
+    config = parse_config({"models": {"model": "candidate", "frozen": frozen}})
+    assert config.models.judge_of(start) == judge
+
+
+def test_a_configuration_for_another_working_folder_names_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "place").mkdir()
+    np.save(tmp_path / "place" / "labels.npy", np.ones((2, 2), dtype=np.int32))
+    (tmp_path / "place" / "own.yaml").write_text(
+        "analysis: {rois: {labels: labels.npy}}\nselection: {a: {analysis: {rois: {labels: labels.npy}}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    here = load_config(Path("place") / "own.yaml")
+    anywhere = here.absolute()
+    monkeypatch.chdir("/")
+    assert anywhere.for_run(None, "a").rois.labels == tmp_path / "place" / "labels.npy"
+    assert anywhere.catalog.directory == tmp_path / "gbx-data"
+    assert anywhere.models.directory == tmp_path / "gbx-data" / "models"
+    monkeypatch.chdir(tmp_path)
+    assert anywhere.for_run(None, "a").hash == here.for_run(None, "a").hash

@@ -202,6 +202,8 @@ class Dispatcher:
         self._observer.failed(job, kind)
         logger.warning("a try has failed: %s", reason, extra={"run": job.run, "rule": job.rule, "tries": job.tries + 1})
         if not counted:
+            # What the server lacks says more than the request that it refused.
+            reason = self.trouble.catalog or reason
             self._spool.put_back(job, reason, delay=_SERVERS.delay(job.handovers), counted=False)
         elif job.tries + 1 < self._config.serve.retry.tries:
             self._spool.put_back(job, reason, delay=self._backoff.delay(job.tries + 1), counted=True)

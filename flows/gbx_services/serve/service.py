@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL
 from gbx_beamline import __version__, assemble
 from gbx_beamline.catalog import Catalog
 from gbx_beamline.config import Config
-from gbx_beamline.errors import ConfigError, ServiceError
+from gbx_beamline.errors import ServiceError
+from gbx_services.alone import alone
 from gbx_services.dispatch import Dispatcher, KeptCatalog, PrefectFlowRuns
-from gbx_services.prefect_service import answers, free_port, prefect_settings, server_command
+from gbx_services.prefect_service import RUNNER_ENVIRONMENT, answers, free_port, prefect_settings, server_command
+from gbx_services.serve.checks import check_frozen, check_rules
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import KeptCatalogServer, KeptChild
 from gbx_services.serve.loops import DispatchLoop, SweepLoop
@@ -53,38 +54,20 @@ def run_service(config: Config, config_path: Path | None, stopping: threading.Ev
         stopping: Ends the service in order; whatever is not done stays in the queue.
 
     Raises:
-        ConfigError: a rule by which nothing can be analysed.
+        ConfigError: a rule by which nothing can be analysed, a frozen model that cannot be asked.
         ServiceError: another service has the folder, the embedded catalog does not start, a port is in use.
     """
     check_rules(config)
+    check_frozen(config.models)
     directory = config.serve.directory
-    with _alone(directory), ExitStack() as stack:
+    stop_it = "stop it, or set serve.directory to another folder"
+    with alone(directory, "service", action=stop_it), ExitStack() as stack:
         spool = Spool(directory, repair=True)
         stack.callback(spool.close)
         if not config.serve.analyse and spool.paused is None:
             spool.pause("serve.analyse is false in the configuration")
         service = _Service(config, config_path, spool, stopping, stack)
         service.go_on()
-
-
-def check_rules(config: Config) -> None:
-    """Refuse rules that could only make failures.
-
-    Raises:
-        ConfigError: no q-ROI, for a rule and a sample that it may meet.
-    """
-    samples = [None, *config.samples]
-    without = [
-        name
-        for name, rule in config.selection.items()
-        if rule.enabled and not any(config.for_run(sample, name).rois.given for sample in samples)
-    ]
-    if without:
-        raise ConfigError(
-            f"no q-ROI for the selection rule{'s' if len(without) > 1 else ''} {', '.join(without)}",
-            needed="at least one box, ring or label image",
-            action="add analysis.rois to the configuration (configs/demo.yaml shows how), and name it with --config",
-        )
 
 
 class _Service:
@@ -163,7 +146,7 @@ class _Service:
             return {"PREFECT_API_URL": url}, url
         directory, port = self._config.serve.directory, free_port()
         url = f"http://127.0.0.1:{port}/api"
-        environment = prefect_settings(directory, url)
+        environment = prefect_settings(directory, url, keep_days=self._config.serve.keep_days)
         server = KeptChild(
             "prefect server",
             server_command(port),
@@ -189,7 +172,7 @@ class _Service:
                 *("--deployment", f"{FLOW}/{settings.deployment}", "--limit", str(settings.concurrency)),
             ],
             log=settings.directory / "logs" / "runner.log",
-            environment={**environment, **known},
+            environment={**environment, **RUNNER_ENVIRONMENT, **known},
         )
         self._keep(runner, stack)
         return runner
@@ -201,6 +184,7 @@ class _Service:
 
     def _all_triggers(self, open_catalog: OpenCatalog, sweep: SweepLoop) -> list[Trigger]:
         accept = Inbox(self._spool, self._stopping, self._dispatch.wake)
+        self._components[accept.name] = accept
         chosen = self._config.serve.triggers
         triggers: list[Trigger] = []
         if chosen.tiled:
@@ -250,19 +234,3 @@ class _Service:
             body["sweep"] = {"seconds_ago": round(time.time() - last[0], 1), "runs": last[1].runs}
         status = "degraded" if not well else "paused" if paused else "ok"
         return well, {"status": status, **body}
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Two services in one folder would have two Prefects with one database."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "serve.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ServiceError(
-                f"a service runs in {directory} already",
-                needed="a folder without one",
-                action="stop it, or set serve.directory to another folder",
-            ) from error
-        yield

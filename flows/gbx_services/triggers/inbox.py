@@ -14,7 +14,7 @@ _PATIENCE = Backoff(first=0.5, longest=30.0)
 
 
 class Inbox:
-    """An ``Accept`` on a spool.
+    """An ``Accept`` on a spool; a component of the service, whose trouble is the disk's.
 
     Args:
         spool: Where reports go.
@@ -22,7 +22,10 @@ class Inbox:
         arrived: Set after each new report, for whoever works on them.
     """
 
+    name = "reports"
+
     def __init__(self, spool: Spool, stopping: threading.Event, arrived: threading.Event | None = None) -> None:
+        self.trouble = ""
         self._spool = spool
         self._stopping = stopping
         self._arrived = arrived or threading.Event()
@@ -34,11 +37,12 @@ class Inbox:
             try:
                 new = self._spool.add(run, source=source, stopped=stopped)
             except ServiceError as error:
-                tries += 1
+                tries, self.trouble = tries + 1, str(error)
                 logger.warning("a finished run waits for the disk: %s", error, extra={"run": run})
                 if self._stopping.wait(_PATIENCE.delay(tries)):
                     return False
             else:
+                self.trouble = ""
                 if new:
                     logger.info("run has ended", extra={"run": run, "source": source})
                     self._arrived.set()
