@@ -253,8 +253,6 @@ def _filled(state: LiveState, tt: TwoTime, began: _Begun) -> LiveState:
         flags=(*began.flags, *saturated),
         two_time=began.preview.update(tt.g2),
         frame_means=tt.frame_means,
-        # Whole numbers, which went through a division.
-        total_counts=np.rint((tt.frame_means * tt.pixels[:, None]).sum(axis=0)),
     )
 
 

@@ -51,7 +51,8 @@ class LiveShare:
 class LiveState:
     """What is known of a scan so far: maps for the screen, contrast, S_noneq, traces. Without automatic care.
 
-    Q = 0, and arrays are empty, where no frame has been correlated, and once the final record is there.
+    ``two_time`` and ``frame_means`` are empty before the first frames are correlated, and again once the final record
+    is there.
     """
 
     scan: ScanInfo
@@ -98,13 +99,19 @@ class LiveState:
     no part: NaN on it where a cell is one frame."""
     frame_means: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
     """(Q, N) float64, counts per pixel of each frame."""
-    total_counts: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    """(N,) float64, counts of each frame in all q-ROIs together."""
+
+    @property
+    def total_counts(self) -> Floats:
+        """(N,) counts of each frame in all q-ROIs together."""
+        if not self.frame_means.size:
+            return np.empty(0)
+        # Whole numbers, which went through a division.
+        return np.rint((self.frame_means * self.pixels[:, None]).sum(axis=0))
 
     @property
     def time(self) -> Floats:
         """(N,) s from the start of the scan, of each frame."""
-        return np.arange(self.total_counts.size) * self.frame_time
+        return np.arange(self.frame_means.shape[-1]) * self.frame_time
 
     @property
     def cell_time(self) -> Floats:
