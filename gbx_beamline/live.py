@@ -44,7 +44,6 @@ class LiveScan:
         start: Its start document, which may say anything.
         settings: Of the analysis, as for the final record.
         rule: Name of the selection rule they come from.
-        access_tags: Of the run.
         max_bytes: Ceiling of memory.
         catalog_array: Reads a label image kept in the catalog, where the configuration names one.
         clock: s.
@@ -59,12 +58,11 @@ class LiveScan:
         settings: AnalysisConfig,
         *,
         rule: str = DEFAULT_RULE,
-        access_tags: tuple[str, ...] = (),
         max_bytes: int = 4 * 2**30,
         catalog_array: pipeline.CatalogArray | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.scan = replace(pipeline.describe_start(start, source="data files"), access_tags=access_tags)
+        self.scan = pipeline.describe_start(start, source="data files")
         self.rule = rule
         self.expected = expected_frames(start)
         self.frame_time = settings.frame_time_s or _number(start.get("acquire period"))
@@ -97,8 +95,12 @@ class LiveScan:
         """The maps of all frames so far, as ``LiveTwoTime.so_far``; None before there are two frames."""
         return None if self._began is None else self._began.live.so_far()
 
-    def state(self) -> LiveState:
-        """What is known now; revision 0, to be numbered by whoever publishes it."""
+    def state(self, *, last: bool = False) -> LiveState:
+        """What is known now; revision 0, to be numbered by whoever publishes it.
+
+        Args:
+            last: True measures S_noneq whatever it costs.
+        """
         state = LiveState(
             scan=self.scan,
             rule=self.rule,
@@ -115,7 +117,7 @@ class LiveScan:
         except InputError as error:
             # No photon in a ROI yet: that may come.
             return replace(state, frames=began.live.reached, flags=(*began.flags, str(error)))
-        return state if tt is None else _filled(state, tt, began)
+        return state if tt is None else _filled(state, tt, began, last=last)
 
     def _begin(self, file: EigerFile) -> _Begun:
         settings = self._settings
@@ -199,10 +201,10 @@ class _Shares:
         self._due = -math.inf
         self._last: tuple[tuple[LiveShare, ...], int] = (), 0
 
-    def now(self) -> tuple[tuple[LiveShare, ...], int]:
+    def now(self, *, at_any_cost: bool) -> tuple[tuple[LiveShare, ...], int]:
         """Those of each q-ROI, and the frames that they were measured on."""
         began = self._clock()
-        if began >= self._due and self._live.reached > self._last[1]:
+        if (began >= self._due or at_any_cost) and self._live.reached > self._last[1]:
             tt = self._live.so_far()
             if tt is not None:
                 frames = tt.g2.shape[-1]
@@ -232,8 +234,8 @@ def _share(found: NonEquilibrium) -> LiveShare:
     )
 
 
-def _filled(state: LiveState, tt: TwoTime, began: _Begun) -> LiveState:
-    shares, shares_frames = began.shares.now()
+def _filled(state: LiveState, tt: TwoTime, began: _Begun, *, last: bool) -> LiveState:
+    shares, shares_frames = began.shares.now(at_any_cost=last)
     unknown = np.full(len(tt.names), np.nan)
     saturated = [
         f"q-ROI {name}: {n} pixels saturated at times" for name, n in zip(tt.names, tt.saturated, strict=True) if n

@@ -91,7 +91,7 @@ def test_the_maps_of_a_running_scan_are_those_of_the_final_analysis_bit_for_bit(
 
 
 def test_the_state_is_that_of_the_frames_so_far(master: Path) -> None:
-    scan = LiveScan(START, settings(), rule="gold", access_tags=("proposal_1",))
+    scan = LiveScan(START, settings(), rule="gold")
     source = files(master)
     before = scan.state()
     assert (before.state, before.frames, before.expected, before.names) == ("running", 0, FRAMES, ())
@@ -103,7 +103,6 @@ def test_the_state_is_that_of_the_frames_so_far(master: Path) -> None:
     early = two_time(series.read(0, 32), np.where(series.mask, rois.labels, 0), frame_time=0.5, max_cells=8)
     assert (state.frames, state.frame_time, state.frames_per_cell) == (32, 0.5, 1)
     assert (state.scan.run_uid, state.scan.sample, state.rule) == (START["uid"], "gold", "gold")
-    assert state.scan.access_tags == ("proposal_1",)
     assert np.array_equal(state.frame_means, early.frame_means)
     assert np.array_equal(state.total_counts, (series.read(0, 32) * (series.mask & (rois.labels > 0))).sum(axis=(1, 2)))
     assert np.array_equal(state.time, np.arange(32) * 0.5)
@@ -126,13 +125,14 @@ def test_the_state_is_that_of_the_frames_so_far(master: Path) -> None:
 
 
 def test_s_noneq_waits_where_it_takes_long_and_says_which_frames_it_belongs_to(master: Path) -> None:
-    ticks = iter([0.0, 2.0, 9.0, 10.1, 11.0])
+    ticks = iter([0.0, 2.0, 9.0, 10.1, 11.0, 11.1, 11.2])
     scan = LiveScan(START, settings(), clock=lambda: next(ticks))
     source = files(master)
     assert fed(scan, source, 1).state().shares_frames == 16  # took 2 s
     state = fed(scan, source, 1).state()  # at 9 s: too early
     assert (state.frames, state.shares_frames) == (32, 16)
     assert fed(scan, source, 1).state().shares_frames == 48
+    assert fed(scan, source, 1).state(last=True).shares_frames == FRAMES, "the last word is about all frames"
 
 
 def test_corrected_shares_come_with_their_interval(master: Path) -> None:

@@ -19,6 +19,7 @@ from gbx_beamline.catalog import Catalog
 from gbx_beamline.config import Config
 from gbx_beamline.errors import ConfigError, ServiceError
 from gbx_services.dispatch import Dispatcher, KeptCatalog, PrefectFlowRuns
+from gbx_services.live import data_roots
 from gbx_services.prefect_service import answers, free_port, prefect_settings, server_command
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import KeptCatalogServer, KeptChild
@@ -41,6 +42,9 @@ RENEW_SECONDS = 600.0
 STOP_SECONDS = 15.0
 """Longest wait for a step under way."""
 
+THREADS = ("GBX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Variables that set how many threads a process takes for its kernels."""
+
 OpenCatalog = Callable[[], AbstractContextManager[Catalog]]
 
 
@@ -53,10 +57,12 @@ def run_service(config: Config, config_path: Path | None, stopping: threading.Ev
         stopping: Ends the service in order; whatever is not done stays in the queue.
 
     Raises:
-        ConfigError: a rule by which nothing can be analysed.
+        ConfigError: a rule by which nothing can be analysed; live analysis without a folder for data files.
         ServiceError: another service has the folder, the embedded catalog does not start, a port is in use.
     """
     check_rules(config)
+    if config.serve.live.enabled:
+        data_roots(config)
     directory = config.serve.directory
     with _alone(directory), ExitStack() as stack:
         spool = Spool(directory, repair=True)
@@ -110,6 +116,7 @@ class _Service:
         self._tiled = self._embedded_tiled(stack)
         environment, api_url = self._prefect(stack)
         self._runner = self._own_runner(environment, config_path, stack)
+        self._live(config_path, stack)
         sweep = self._sweep = SweepLoop(open_catalog, spool, config, self._swept)
         key, catalog = PREFECT_API_KEY.value(), KeptCatalog(open_catalog)
         deployment = f"{FLOW}/{settings.deployment}"
@@ -180,7 +187,6 @@ class _Service:
         settings = self._config.serve
         if not settings.runner:
             return None
-        known = {} if config_path is None else {assemble.CONFIG_VARIABLE: str(config_path.resolve())}
         runner = KeptChild(
             "runner",
             [
@@ -189,10 +195,22 @@ class _Service:
                 *("--deployment", f"{FLOW}/{settings.deployment}", "--limit", str(settings.concurrency)),
             ],
             log=settings.directory / "logs" / "runner.log",
-            environment={**environment, **known},
+            environment={**environment, **_configured(config_path)},
         )
         self._keep(runner, stack)
         return runner
+
+    def _live(self, config_path: Path | None, stack: ExitStack) -> None:
+        """Whoever follows running scans: with one thread, since acquisition comes first."""
+        if not self._config.serve.live.enabled:
+            return
+        live = KeptChild(
+            "live",
+            ["gbx_services.live"],
+            log=self._config.serve.directory / "logs" / "live.log",
+            environment={**dict.fromkeys(THREADS, "1"), **_configured(config_path)},
+        )
+        self._keep(live, stack)
 
     def _keep(self, part: KeptChild, stack: ExitStack) -> None:
         stack.callback(part.stop)
@@ -250,6 +268,11 @@ class _Service:
             body["sweep"] = {"seconds_ago": round(time.time() - last[0], 1), "runs": last[1].runs}
         status = "degraded" if not well else "paused" if paused else "ok"
         return well, {"status": status, **body}
+
+
+def _configured(config_path: Path | None) -> dict[str, str]:
+    """What tells a child of the configuration file."""
+    return {} if config_path is None else {assemble.CONFIG_VARIABLE: str(config_path.resolve())}
 
 
 @contextmanager
