@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from gbx_beamline.errors import ConfigError, ServiceError
 from gbx_services.logs import JsonLines, RunOfFlow
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import keep_small
-from gbx_services.serve.service import check_rules
+from gbx_services.serve.service import check_rules, run_service
 
 ROIS = {"rois": {"rings": [{"q": [0.01, 0.02]}]}}
 
@@ -87,6 +88,12 @@ def test_a_log_that_grows_is_put_aside_and_written_on(tmp_path: Path) -> None:
         writer.write(b"after\n")
     assert log.read_bytes() == b"after\n"
     assert (tmp_path / "runner.old.log").stat().st_size == 110
+
+
+def test_live_analysis_without_a_folder_for_data_files_is_refused_at_the_start() -> None:
+    settings = {"analysis": ROIS, "catalog": {"uri": "http://tiled.example"}, "serve": {"live": {"enabled": True}}}
+    with pytest.raises(ConfigError, match=r"name them in serve\.live\.roots"):
+        run_service(parse_config(settings), None, threading.Event())
 
 
 def test_rules_by_which_nothing_can_be_analysed_are_refused() -> None:

@@ -152,7 +152,7 @@ class Run:
         self.engine, self.writer = make_run_engine(lambda: server.connected().raw, backup_directory=folder)
         self.engine.subscribe(lambda _name, doc: setattr(self, "uid", doc["uid"]), "start")
 
-    def take(self, watch: Callable[[Run], None], **options: Any) -> None:
+    def take(self, watch: Callable[[Run], object], **options: Any) -> None:
         """Run the plan while ``watch`` looks and opens gates in a thread of its own."""
         eiger: Any = SimulatedEiger(
             directory=self._server.directory / "frames" / "live", feed=self.feed, geometry=GEOMETRY, frames_per_file=5
