@@ -12,8 +12,8 @@ from gbx_beamline import assemble
 from gbx_beamline.config import parse_config
 from gbx_beamline.errors import ConfigError, SeriesError
 from gbx_beamline.frames import EigerHeader, EigerWriter
-from gbx_services.live import data_roots
 from gbx_services.live.announced import announced
+from gbx_services.live.roots import data_roots
 
 UID = "0c5a9f4e-0000-4000-8000-000000000002"
 

@@ -37,7 +37,7 @@ from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series
 from gbx_bluesky.run_engine import make_run_engine
-from gbx_services.live import LiveService
+from gbx_services.live.service import LiveService
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 
 FRAMES = 60

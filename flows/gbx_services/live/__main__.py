@@ -22,7 +22,7 @@ def main() -> None:
     os.nice(NICENESS)
     from gbx_beamline import assemble
     from gbx_beamline.correlation import probe_engines
-    from gbx_services.live import LiveService
+    from gbx_services.live.service import LiveService
     from gbx_services.logs import log_as_json
 
     log_as_json()

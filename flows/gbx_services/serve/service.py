@@ -19,7 +19,7 @@ from gbx_beamline.catalog import Catalog
 from gbx_beamline.config import Config
 from gbx_beamline.errors import ConfigError, ServiceError
 from gbx_services.dispatch import Dispatcher, KeptCatalog, PrefectFlowRuns
-from gbx_services.live import data_roots
+from gbx_services.live.roots import data_roots
 from gbx_services.prefect_service import answers, free_port, prefect_settings, server_command
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import KeptCatalogServer, KeptChild
