@@ -105,8 +105,15 @@ class LiveSink:
             return self._opened[1]
         live = container(catalog.processed, LIVE)
         if self.key not in live:
-            # Its number is 0: a state before the first.
-            metadata = _metadata(state, arrays=0, before=0)
+            nothing = LiveState(
+                scan=state.scan,
+                rule=state.rule,
+                revision=0,
+                state="running",
+                changed=state.changed,
+                frame_time=state.frame_time,
+            )
+            metadata = _metadata(nothing, arrays=0, before=0)
             live.create_container(self.key, metadata=metadata, specs=[SPEC], access_tags=_tags(state))
         pointer = live[self.key]
         self._named = int(pointer.metadata["arrays"])

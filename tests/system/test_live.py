@@ -222,7 +222,7 @@ def filled(uid: str, number: int) -> LiveState:
 
 def test_a_reader_never_sees_a_torn_record_and_nothing_grows(server: Server, catalog: Catalog) -> None:
     uid = "0c5a9f4e-0000-4000-8000-0000000000a1"
-    sink, last = LiveSink(uid, RULE), 40
+    sink, last = LiveSink(uid, RULE), 20
     states: list[LiveState] = []
 
     def read() -> None:
@@ -332,13 +332,13 @@ def test_a_run_is_followed_from_its_first_file_to_its_final_record(
 def test_paths_that_lead_elsewhere_and_long_scans_are_refused_with_the_reason(
     server: Server, run: Callable[..., Run], tmp_path: Path
 ) -> None:
-    with following(server, settings(server, max_memory_gib=1e-3)):
+    with following(server, settings(server, max_memory_gib=1e-4)):
         long = run(20, sample="live long")
         long.take(lambda one: one.wait_for("a refusal", lambda state: state.state == "failed"))
         elsewhere = run(20, sample="live elsewhere")
         md = {"data path": str(tmp_path)}
         elsewhere.take(lambda one: one.wait_for("a refusal", lambda state: state.state == "failed"), md=md)
-    assert "needed: at most 0.000977 GiB: a live map" in long.seen[-1].reason
+    assert "needed: at most 0.0001 GiB: a live map" in long.seen[-1].reason
     assert "leads out of the folders for data files" in elsewhere.seen[-1].reason
     assert elsewhere.seen[-1].frames == 0
 
