@@ -4,12 +4,14 @@
 
     processed/
       live/<run uid>[.<rule>]                    pointer; its metadata hold all numbers of the state
-        r000012_two_time, r000012_frame_means    arrays of the revision that the pointer names
-        r000011_two_time, ...                    of the one before, for whoever is reading them
+        r000009/                                 folder of a few revisions, named by its first
+          two_time_000012, frame_means_000012    arrays of the revision that the pointer names
+        r000001/                                 the folder before, for whoever is reading in it
 
-A revision's arrays are new nodes, which no reader knows before the one update that makes the pointer name them. Arrays
-older than those before are removed then. Because a server may answer zeros for what is being removed, a reader looks
-at the pointer once more at the end: what it has read counts only while the pointer still names it.
+A revision's arrays are new nodes, which no reader knows before the one update that makes the pointer name them. Folders
+older than the one before are removed as a whole: removing costs a server as much as writing. Because it may answer
+zeros for what is being removed, a reader looks at the pointer once more at the end: what it has read counts only while
+the pointer still names its folder.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ LIVE = "live"
 SPEC = Spec("XPCSLive", f"{LIVE_VERSION}.0")
 
 _ARRAYS = ("two_time", "frame_means")
+_IN_FOLDER = 8
+"""Revisions in a folder."""
 _TRIES = 20
 """Of a reader that is overtaken again and again."""
 
@@ -60,10 +64,14 @@ class LiveSink:
         self.key = live_key(run_uid, rule)
         self._tried = 0
         """Number of the last revision that was begun."""
-        self._named = 0
-        """Revision whose arrays the pointer names; 0 = none."""
-        self._written: set[int] = set()
-        """Revisions that may have arrays in the catalog."""
+        self._named = ""
+        """Folder that the pointer names; empty = none."""
+        self._before = ""
+        """The folder before."""
+        self._folders: set[str] = set()
+        """Those in the catalog."""
+        self._filling: tuple[str, Any] | None = None
+        """Folder for the next revisions, and its node."""
         self._opened: tuple[Catalog, Any] | None = None
 
     def publish(self, catalog: Catalog, state: LiveState) -> int:
@@ -81,24 +89,31 @@ class LiveSink:
                 return self._publish(self._pointer(catalog, state), state)
         except BaseException:
             # Removed by somebody, or half-done: look at what is there the next time.
-            self._opened = None
+            self._opened = self._filling = None
             raise
 
     def _publish(self, pointer: Any, state: LiveState) -> int:
         self._tried += 1
-        arrays = self._tried if all(getattr(state, name).size for name in _ARRAYS) else 0
-        if arrays:
-            self._written.add(arrays)
-            for name in _ARRAYS:
-                pointer.write_array(getattr(state, name), key=_array_key(arrays, name), access_tags=_tags(state))
+        folder = self._write(pointer, state) if all(getattr(state, name).size for name in _ARRAYS) else ""
+        before = self._named if folder != self._named else self._before
         numbered = replace(state, revision=self._tried)
-        pointer.replace_metadata(_metadata(numbered, arrays=arrays, before=self._named), drop_revision=True)
-        before, self._named = self._named, arrays
-        for revision in sorted(self._written - {before, arrays}):
-            for name in _ARRAYS:
-                _remove(pointer, _array_key(revision, name))
-            self._written.discard(revision)
+        pointer.replace_metadata(_metadata(numbered, folder=folder, before=before), drop_revision=True)
+        self._named, self._before = folder, before
+        for old in sorted(self._folders - {folder, before}):
+            _remove(pointer, old)
+            self._folders.discard(old)
         return self._tried
+
+    def _write(self, pointer: Any, state: LiveState) -> str:
+        """Name of the folder that the arrays went to."""
+        if self._filling is None or self._tried >= int(self._filling[0][1:]) + _IN_FOLDER:
+            name = f"r{self._tried:06d}"
+            self._folders.add(name)
+            self._filling = name, pointer.create_container(name, access_tags=_tags(state))
+        name, folder = self._filling
+        for array in _ARRAYS:
+            folder.write_array(getattr(state, array), key=_array_key(self._tried, array), access_tags=_tags(state))
+        return name
 
     def _pointer(self, catalog: Catalog, state: LiveState) -> Any:
         if self._opened is not None and self._opened[0] is catalog:
@@ -113,12 +128,13 @@ class LiveSink:
                 changed=state.changed,
                 frame_time=state.frame_time,
             )
-            metadata = _metadata(nothing, arrays=0, before=0)
+            metadata = _metadata(nothing, folder="", before="")
             live.create_container(self.key, metadata=metadata, specs=[SPEC], access_tags=_tags(state))
         pointer = live[self.key]
-        self._named = int(pointer.metadata["arrays"])
-        self._written = {int(key[1:].partition("_")[0]) for key in pointer}
-        self._tried = max(self._tried, int(pointer.metadata["revision"]), 0, *self._written)
+        self._named, self._before = pointer.metadata["folder"], pointer.metadata["folder_before"]
+        self._folders = set(pointer)
+        self._tried = max(self._tried, int(pointer.metadata["revision"]), 0, *(int(name[1:]) for name in self._folders))
+        self._filling = None
         self._opened = catalog, pointer
         return pointer
 
@@ -168,11 +184,11 @@ def load_live(catalog: Catalog, run_uid: str, rule: str = DEFAULT_RULE) -> LiveS
     with said_in_words(catalog.uri):
         metadata = _read_pointer(catalog, key)
         for _ in range(_TRIES):
-            if not metadata["arrays"]:
+            if not metadata["folder"]:
                 return record(LiveState, metadata)
-            arrays = _read_arrays(catalog, key, metadata["arrays"])
+            arrays = _read_arrays(catalog, key, metadata["folder"], metadata["arrays"])
             seen, metadata = metadata, _read_pointer(catalog, key)
-            if arrays is not None and seen["arrays"] in (metadata["arrays"], metadata["arrays_before"]):
+            if arrays is not None and seen["folder"] in (metadata["folder"], metadata["folder_before"]):
                 return record(LiveState, seen, **arrays)
     raise CatalogError(
         f"live record {key} was revised {_TRIES} times while it was being read",
@@ -214,11 +230,11 @@ def end_live(catalog: Catalog, key: str, *, state: Liveness, reason: str = "", r
         metadata |= {"state": state, "reason": reason, "record": record, "changed": time.time()}
         metadata["revision"] += 1
         if record:
-            metadata |= {"arrays": 0, "arrays_before": 0}
+            metadata |= {"folder": "", "folder_before": ""}
         pointer.replace_metadata(metadata, drop_revision=True)
         if record:
-            for array in list(pointer):
-                _remove(pointer, array)
+            for folder in list(pointer):
+                _remove(pointer, folder)
 
 
 def sweep_live(catalog: Catalog, *, older_than: float = 86400.0) -> int:
@@ -239,13 +255,14 @@ def sweep_live(catalog: Catalog, *, older_than: float = 86400.0) -> int:
     return len(old)
 
 
-def _metadata(state: LiveState, *, arrays: int, before: int) -> dict[str, Any]:
+def _metadata(state: LiveState, *, folder: str, before: str) -> dict[str, Any]:
     return plain(state, without=_ARRAYS) | {
         "live_version": LIVE_VERSION,
         "run_uid": state.scan.run_uid,
         "sample": state.scan.sample,
-        "arrays": arrays,
-        "arrays_before": before,
+        "arrays": state.revision,
+        "folder": folder,
+        "folder_before": before,
         "units": {"frame_time": "s", "q_par": "1/m", "q_z": "1/m", "changed": "s", "cell": "s", "window": "s"},
     }
 
@@ -255,7 +272,7 @@ def _tags(state: LiveState) -> list[str] | None:
 
 
 def _array_key(revision: int, name: str) -> str:
-    return f"r{revision:06d}_{name}"
+    return f"{name}_{revision:06d}"
 
 
 def _read_pointer(catalog: Catalog, key: str) -> dict[str, Any]:
@@ -276,10 +293,10 @@ def _read_pointer(catalog: Catalog, key: str) -> dict[str, Any]:
     return metadata
 
 
-def _read_arrays(catalog: Catalog, key: str, revision: int) -> dict[str, Any] | None:
+def _read_arrays(catalog: Catalog, key: str, folder: str, revision: int) -> dict[str, Any] | None:
     """Arrays of one revision; None where they were removed meanwhile."""
     try:
-        return {name: catalog.processed[LIVE, key, _array_key(revision, name)].read() for name in _ARRAYS}
+        return {name: catalog.processed[LIVE, key, folder, _array_key(revision, name)].read() for name in _ARRAYS}
     except (KeyError, httpx.HTTPStatusError) as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (
             HTTPStatus.UNAUTHORIZED,

@@ -34,9 +34,16 @@ class Node:
             node = node.children[key]
         return node
 
+    def hand_down(self, before_reading: Callable[[], None]) -> None:
+        """Have this happen before any array below is read, also one that is written later."""
+        self.before_reading = before_reading
+        for child in self.children.values():
+            child.hand_down(before_reading)
+
     def create_container(self, key: str, *, metadata: Any = None, specs: Any = None, access_tags: Any = None) -> Node:
+        assert key not in self.children
         node = self.children[key] = Node(metadata=metadata)
-        node.specs, node.tags = specs, access_tags
+        node.specs, node.tags, node.before_reading = specs, access_tags, self.before_reading
         return node
 
     def write_array(self, array: Any, *, key: str, access_tags: Any = None) -> None:
@@ -55,9 +62,14 @@ class Node:
         if key not in self.children:
             request = httpx.Request("DELETE", "http://tiled.example")
             raise ClientError("404", request, httpx.Response(404, request=request))
-        node = self.children.pop(key)
-        if node.content is not None:
-            node.content = np.zeros_like(node.content)
+        self.children.pop(key).remove()
+
+    def remove(self) -> None:
+        """Zeros are what is left."""
+        for child in self.children.values():
+            child.remove()
+        if self.content is not None:
+            self.content = np.zeros_like(self.content)
 
     def read(self) -> Any:
         self.before_reading()
