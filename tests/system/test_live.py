@@ -37,12 +37,13 @@ from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series
 from gbx_bluesky.run_engine import make_run_engine
+from gbx_services.dispatch import KeptCatalog
 from gbx_services.live.service import LiveService
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 
 FRAMES = 60
 RULE = "live"
-SECONDS = 60.0
+SECONDS = 120.0
 """Longest wait for what takes a tenth of a second."""
 
 OpenCatalog = Callable[[], AbstractContextManager[Catalog]]
@@ -147,6 +148,7 @@ class Run:
         self.feed = feed
         self.sample = sample
         self._server = server
+        self._catalog = KeptCatalog(server.catalog)
         self.uid = ""
         self.seen: list[LiveState] = []
         self.engine, self.writer = make_run_engine(lambda: server.connected().raw, backup_directory=folder)
@@ -165,12 +167,17 @@ class Run:
             self.engine(plan)
             watching.result()
 
+    def close(self) -> None:
+        """Give connections back."""
+        self.writer.close()
+        self._catalog.close()
+
     def wait_for(self, what: str, wanted: Callable[[LiveState], bool]) -> LiveState:
         """The first state that is as wanted."""
 
         def looked() -> LiveState | None:
             try:
-                with self._server.catalog() as catalog:
+                with self._catalog() as catalog:
                     state = load_live(catalog, self.uid, RULE)
             except GbxError:
                 return None
@@ -195,7 +202,7 @@ def run(server: Server, tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
     yield make
     for one in made:
-        one.writer.close()
+        one.close()
 
 
 # --- the record
@@ -416,5 +423,5 @@ def test_an_outage_of_tiled_costs_revisions_and_no_frame(
             ended = one.wait_for("the end", lambda state: state.state == "ended")
             assert (ended.frames, ended.two_time.shape) == (FRAMES, (2, FRAMES, FRAMES))
     finally:
-        one.writer.close()
+        one.close()
         own.stop()
