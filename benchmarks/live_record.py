@@ -67,9 +67,9 @@ class Seen:
         return [next(at for at, _, known in self.read if known >= frames) - closed for closed, frames in self.closed]
 
     def rate(self) -> float:
-        """Revisions a second, while files came; those that were published, read or not."""
-        first, last = self.read[0], [one for one in self.read if one[0] <= self.closed[-1][0]][-1]
-        return (last[1] - first[1]) / (last[0] - first[0])
+        """Revisions a second from the first data file to the last revision, read or not."""
+        last = self.read[-1]
+        return last[1] / (last[0] - self.closed[0][0])
 
 
 def run(folder: Path, *, quick: bool) -> Table:
