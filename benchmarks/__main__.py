@@ -1,4 +1,4 @@
-"""``make bench``: ours beside the peers, decoding, the whole chain, live appending, memory, the whole service."""
+"""``make bench``: ours beside the peers, decoding, the whole chain, live appending and records, the whole service."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks import beamtime, chain, correlate, decoding, gemm, infer, lag, live, long_series, simulate
+from benchmarks import beamtime, chain, correlate, decoding, gemm, infer, lag, live, live_record, long_series, simulate
 from benchmarks.machine import describe
 from benchmarks.peers import Peers, PeersUnavailableError
 from benchmarks.rounds import Measured, tell
 from benchmarks.table import Table
 
-TOPICS = ("two_time", "gemm", "decode", "live", "chain", "long", "simulate", "infer", "lag", "beamtime")
+TOPICS = ("two_time", "gemm", "decode", "live", "live_record", "chain", "long", "simulate", "infer", "lag", "beamtime")
 UNASKED = tuple(topic for topic in TOPICS if topic != "beamtime")
 """A beamtime takes half an hour by itself."""
 
@@ -85,6 +85,8 @@ def measure(options: argparse.Namespace, folder: Path, peers: Peers | None) -> I
         yield decoding.run(quick=options.quick)
     if "live" in options.topics:
         yield live.run(folder, quick=options.quick)
+    if "live_record" in options.topics:
+        yield live_record.run(folder, quick=options.quick)
     if "chain" in options.topics:
         yield from chain.run(folder, options.frames, quick=options.quick)
     if "long" in options.topics:

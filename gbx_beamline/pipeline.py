@@ -6,6 +6,7 @@ import hashlib
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,16 +80,8 @@ def analyze(
         series.read(0, 1)  # raises, naming the absent files
     scan = scan or describe(series)
     settings = config.for_sample(scan.sample) if isinstance(config, Config) else config
-    geometry = overlay(series.geometry, settings.geometry)
-    series = _masked(series, settings.mask)
-    if not settings.rois.given:
-        raise RoiError(
-            "no q-ROI is configured",
-            needed="at least one box, ring or label image",
-            action="add analysis.rois to the configuration (configs/demo.yaml shows how)",
-        )
-    rois = rois_from_config(geometry, settings.rois, mask=series.mask, read_catalog_array=catalog_array)
-    correlation = settings.correlation
+    series, rois = select(series, settings, catalog_array=catalog_array)
+    geometry, correlation = series.geometry, settings.correlation
     collected = collect_rois(
         series,
         rois,
@@ -114,7 +107,7 @@ def analyze(
         exclusions=care.exclusions,
         motion=care.motion,
         flags=(
-            *_flags(series, rois.names, rois.flags),
+            *flags_of(series, rois),
             *_intensity_flags(tt),
             *care.exclusions.words(),
             *_movement_flags(tt.names, care.motion, found["jumps"]),
@@ -122,6 +115,33 @@ def analyze(
         ),
         provenance=provenance(settings, catalog_array, series),
     )
+
+
+def select(
+    series: Series, settings: AnalysisConfig, *, catalog_array: CatalogArray | None = None
+) -> tuple[Series, RoiSet]:
+    """What is analysed of a series: the same for one that has ended and for one that is still being taken.
+
+    Args:
+        series: Frames with what their file says of mask and geometry.
+        settings: What wins over the file, and the q-ROIs.
+        catalog_array: Reads a label image kept in the catalog, where the configuration names one.
+
+    Returns:
+        The series with mask and geometry as configured, and the q-ROIs on it.
+
+    Raises:
+        GbxError: the mask, the geometry or the ROIs cannot be used; the message says why.
+    """
+    series = replace(_masked(series, settings.mask), geometry=overlay(series.geometry, settings.geometry))
+    if not settings.rois.given:
+        raise RoiError(
+            "no q-ROI is configured",
+            needed="at least one box, ring or label image",
+            action="add analysis.rois to the configuration (configs/demo.yaml shows how)",
+        )
+    rois = rois_from_config(series.geometry, settings.rois, mask=series.mask, read_catalog_array=catalog_array)
+    return series, rois
 
 
 def _measure(tt: TwoTime, settings: AnalysisConfig, *, q_convention: str) -> dict[str, Any]:
@@ -277,13 +297,14 @@ def _mean_image(series: Series) -> NDArray[np.float32]:
     return np.where(series.mask, total / chosen.size, np.nan).astype(np.float32)
 
 
-def _flags(series: Series, names: tuple[str, ...], roi_flags: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+def flags_of(series: Series, rois: RoiSet) -> tuple[str, ...]:
+    """What a reader must know of a series and of where its q-ROIs lie."""
     flags = list(series.notes)
     if (unknown := _temperature(series.metadata.get("start", {}))[1]) is not None:
         flags.append(unknown)
     if series.missing:
         flags.append(f"incomplete: {', '.join(series.missing)} missing, {int(series.present.sum())} frames used")
-    for name, crossed in zip(names, roi_flags, strict=True):
+    for name, crossed in zip(rois.names, rois.flags, strict=True):
         flags += [f"q-ROI {name} crosses the {region} region" for region in crossed]
     return tuple(flags)
 

@@ -2,6 +2,7 @@
 
 from gbx_beamline.catalog.connect import Catalog, connect
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
+from gbx_beamline.catalog.live import LiveSink, LiveSummary, end_live, find_live, live_key, load_live, sweep_live
 from gbx_beamline.catalog.publish import TiledSink
 from gbx_beamline.catalog.read import (
     RecordSummary,
@@ -16,16 +17,23 @@ from gbx_beamline.catalog.read import (
 __all__ = [
     "Catalog",
     "InferenceSummary",
+    "LiveSink",
+    "LiveSummary",
     "RecordSummary",
     "TiledSink",
     "connect",
+    "end_live",
     "find_for_rule",
     "find_inference",
     "find_inferences",
+    "find_live",
     "find_record",
     "find_records",
     "find_terminal",
+    "live_key",
     "load_inference",
+    "load_live",
     "load_record",
     "summary_of",
+    "sweep_live",
 ]

@@ -32,6 +32,7 @@ from gbx_beamline.config._selection import DEFAULT_RULE, RuleName, SelectionRule
 from gbx_beamline.config._serve import (
     HealthConfig,
     KafkaConfig,
+    LiveConfig,
     RetryConfig,
     ServeConfig,
     SweepConfig,
@@ -54,6 +55,7 @@ __all__ = [
     "GeometryConfig",
     "HealthConfig",
     "KafkaConfig",
+    "LiveConfig",
     "MaskConfig",
     "MeasurementSimulation",
     "ModelsConfig",

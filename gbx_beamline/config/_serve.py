@@ -75,6 +75,25 @@ class HealthConfig(Strict):
     """0 takes a free one; the log says which."""
 
 
+class LiveConfig(Strict):
+    """Analysis of scans while they run."""
+
+    enabled: bool = False
+    """True follows the data files of runs that a selection rule wants, and keeps a live record of each."""
+    roots: tuple[Path, ...] = ()
+    """Folders below which data files may lie, relative to the working folder. Paths come from start documents: one that
+    leads elsewhere is never opened. None: the embedded catalog's folder of frames."""
+    at_once: Annotated[int, Field(ge=1, le=8)] = 1
+    """Runs followed at the same time; the newest win."""
+    period_s: Annotated[float, Field(ge=0.05)] = 0.4
+    """s between two revisions of a live record at least. Frames are never left out for want of time, revisions are."""
+    stale_s: Positive = 120.0
+    """s without a data file after which a run is not waited for any more; longer where a file takes long to fill."""
+    max_memory_gib: Positive = 2.0
+    """Ceiling for one run and rule. A live map is neither kept in files nor averaged: the live record of a longer scan
+    says that it is refused, and it is analysed when it has ended."""
+
+
 class ServeConfig(Strict):
     """`gbx serve`."""
 
@@ -93,6 +112,7 @@ class ServeConfig(Strict):
     """s after which an analysis is taken for hung: its runner is started anew, and it counts as a failed try."""
     keep_days: Positive = 30.0
     """How long the queue remembers what is done, and the embedded Prefect its flow runs."""
+    live: LiveConfig = LiveConfig()
     triggers: TriggersConfig = TriggersConfig()
     sweep: SweepConfig = SweepConfig()
     retry: RetryConfig = RetryConfig()

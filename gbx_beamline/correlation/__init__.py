@@ -14,11 +14,13 @@ from gbx_beamline.correlation._kinetics import fit_kinetics
 from gbx_beamline.correlation._live import LiveTwoTime
 from gbx_beamline.correlation._multi_tau import lag_edges, multi_tau
 from gbx_beamline.correlation._one_time import one_time
+from gbx_beamline.correlation._preview import GrowingPreview
 from gbx_beamline.correlation._scaling import scaling
 from gbx_beamline.correlation._two_time import Collected, collect_rois, correlate, two_time
 
 __all__ = [
     "Collected",
+    "GrowingPreview",
     "LiveTwoTime",
     "age_slices",
     "collect_rois",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.correlation._correlator import RoiCorrelator
-from gbx_beamline.correlation._frames import ArrayFrames, as_frames, valid_frames
+from gbx_beamline.correlation._frames import ArrayFrames, FrameBlocks, as_frames, valid_frames
 from gbx_beamline.correlation._layout import as_labels, lay_out
 from gbx_beamline.correlation._memory import MemoryPlan, needed_bytes
 from gbx_beamline.correlation._normalise import Normalisation
@@ -132,31 +132,32 @@ class LiveTwoTime:
         """Frames taken so far."""
         return self._store.reached
 
-    def append(self, frames: NDArray[Any]) -> None:
+    def append(self, frames: NDArray[Any] | FrameBlocks) -> None:
         """Take the next frames and correlate them with all before.
 
         Args:
-            frames: (m, y, x), or (m, P) for lists of pixels. Micro-batches of 16 to 64 are much cheaper a frame than
+            frames: (m, y, x), or (m, P) for lists of pixels; or a series of the next frames, such as one data file,
+                of which only the ROIs' pixels are decoded. Micro-batches of 16 to 64 are much cheaper a frame than
                 single frames.
 
         Raises:
-            SeriesError: frames of another shape or type, or more than announced.
+            SeriesError: frames of another shape or type, more than announced, or damaged ones.
             InputError: negative counts.
         """
-        counts = frames if frames.ndim == 3 else frames[:, None, :]
+        counts = ArrayFrames(frames, self._frame_time) if isinstance(frames, np.ndarray) else frames
         if counts.shape[1:] != self._grid or counts.dtype != self._dtype:
             raise SeriesError(
                 f"frames of {counts.dtype} and shape {counts.shape[1:]}",
                 needed=f"{self._dtype} frames of shape {self._grid}, as announced",
                 action="feed frames of one detector and region",
             )
-        if self.reached + len(counts) > self._store.frames:
+        if self.reached + counts.shape[0] > self._store.frames:
             raise SeriesError(
-                f"frame {self.reached + len(counts)} of {self._store.frames}",
+                f"frame {self.reached + counts.shape[0]} of {self._store.frames}",
                 needed="no more frames than were announced",
                 action="announce the number of frames of the whole scan",
             )
-        for block in pick(ArrayFrames(counts, self._frame_time), self._layout.where, threads=1):
+        for block in pick(counts, self._layout.where, threads=1):
             start = self.reached
             excess = block.excess_frame - block.start + start, block.excess_pixel, block.excess_count
             if self._marker is not None and self._marker > LIMIT and block.excess_count.size:
@@ -176,17 +177,23 @@ class LiveTwoTime:
         for part in self._parts:
             part.take(last, valid)
 
-    def so_far(self) -> TwoTime | None:
+    def so_far(self, *, with_groups: bool = True) -> TwoTime | None:
         """The maps of the frames taken so far, without stopping the stream; None before there are two.
 
         The maps are views of what later frames do not change. They hold pixels that saturated since.
+
+        Args:
+            with_groups: False leaves the maps of the pixel groups out, which cost more than the rest.
+
+        Raises:
+            InputError: a ROI without a photon so far.
         """
         with self._lock:
             if self.reached < 2:
                 return None
             collected = self._collected(np.arange(self.reached) < self.reached)
             maps = self._maps(collected)
-            for index, part in enumerate(self._parts):
+            for index, part in enumerate(self._parts if with_groups else []):
                 maps.take_groups(index, *part.maps(), wanted=self._groups)
             return assemble(collected, maps, "none")
 

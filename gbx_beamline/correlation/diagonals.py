@@ -60,22 +60,24 @@ def lag_means(sheared: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     return np.divide(total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0), pairs
 
 
-def cell_means(g2: NDArray[Any], frames_per_cell: int) -> NDArray[np.float64]:
+def cell_means(g2: NDArray[Any], frames_per_cell: int, first_cell: int = 0) -> NDArray[np.float64]:
     """Average a map over square cells of time.
 
     Args:
         g2: (N, N) map; NaN where frames are bad.
         frames_per_cell: rows and columns per cell; rows left over at the end are dropped.
+        first_cell: row of cells to begin with.
 
     Returns:
-        (n, n) float64, n = N // frames_per_cell: mean over the finite entries off the map's diagonal, NaN where
-        a cell has none.
+        (n - first_cell, n) float64, n = N // frames_per_cell: mean over the finite entries off the map's diagonal,
+        NaN where a cell has none.
     """
     cells = len(g2) // frames_per_cell
     used = cells * frames_per_cell
-    means = np.empty((cells, cells))
-    for start, stop in row_blocks(cells, frames_per_cell * used):
-        first, last = start * frames_per_cell, stop * frames_per_cell
+    rows = max(0, cells - first_cell)
+    means = np.empty((rows, cells))
+    for start, stop in row_blocks(rows, frames_per_cell * used):
+        first, last = ((first_cell + row) * frames_per_cell for row in (start, stop))
         values = g2[first:last, :used].astype(np.float64)
         values[np.arange(last - first), np.arange(first, last)] = np.nan
         known = np.isfinite(values)

@@ -20,6 +20,7 @@ from gbx_beamline.records._inference import (
     ScanInference,
 )
 from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource, KineticsFit, MultiTau, Scaling
+from gbx_beamline.records._live import LIVE_VERSION, Liveness, LiveShare, LiveState
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
@@ -34,6 +35,7 @@ from gbx_beamline.records._scan import (
 __all__ = [
     "ALGORITHM_VERSION",
     "G4",
+    "LIVE_VERSION",
     "PARAMETERS",
     "SCHEMA_VERSION",
     "AgeSlices",
@@ -55,6 +57,9 @@ __all__ = [
     "JumpCheck",
     "KineticsFit",
     "Labels",
+    "LiveShare",
+    "LiveState",
+    "Liveness",
     "MotionCheck",
     "MultiTau",
     "NonEquilibrium",

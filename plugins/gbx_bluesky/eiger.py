@@ -109,6 +109,11 @@ class SimulatedEiger(Device):
         self._documents: list[tuple[str, dict[str, Any]]] = []
         self._resources: list[dict[str, Any]] = []
 
+    @property
+    def file_prefix(self) -> str:
+        """What the names of the series' files begin with; empty while the detector is not armed."""
+        return "" if self._writer is None else self._writer.prefix
+
     def stage(self) -> list[object]:
         """Arm the detector. File names are new in every stage."""
         period = _number(self.cam.acquire_period)

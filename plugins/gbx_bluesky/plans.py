@@ -20,6 +20,8 @@ ICE_POINT = 273.15
 
 Plan = Generator[Msg, Any, Any]
 
+_GEOMETRY = ("beam_center_x", "beam_center_y", "distance", "wavelength", "pixel_size_x", "pixel_size_y")
+
 
 def count_series(
     detector: Readable,
@@ -36,7 +38,8 @@ def count_series(
     """Take one run of ``triggers`` series of ``frames`` frames each.
 
     The start document holds CHX's keys (``T_sample`` as CHX writes it: a string in Celsius) and ``temperature`` in K,
-    and for simulated frames ``truth``. Stream "primary" has one event per trigger, "baseline" the temperature before
+    for simulated frames ``truth``, and for whoever follows the run live ``file prefix`` and ``detector geometry`` (SI).
+    Stream "primary" has one event per trigger, "baseline" the temperature before
     and after, "traces" one row per frame. A run that fails is closed with exit_status "fail" and the detector unstaged.
 
     Args:
@@ -128,20 +131,20 @@ def _series(
         conditions = Conditions(temperature=kelvin, frame_time=frame_time, frames=frames, triggers=triggers)
         yield from bps.abs_set(cast(Any, feed), conditions, wait=True)
     truth = None if feed is None else feed.truth
-    start = {
-        **_start_document(plan_name, detector, settings, kelvin),
-        **({"truth": dict(truth)} if truth else {}),
-        **md,
-    }
+    known = {**_start_document(plan_name, detector, settings, kelvin), **({"truth": dict(truth)} if truth else {})}
 
-    @bpp.stage_decorator([detector])
-    @bpp.baseline_decorator([] if temperature is None else [temperature])
-    @bpp.run_decorator(md=start)
-    def run() -> Plan:
+    def take() -> Plan:
         if traces is not None:
             yield from bps.prepare(traces, (frames, frame_time), wait=True)
         for _ in range(triggers):
             yield from _trigger(detector, traces)
+
+    @bpp.stage_decorator([detector])
+    @bpp.baseline_decorator([] if temperature is None else [temperature])
+    def run() -> Plan:
+        # Only an armed detector knows the names of its files, which whoever follows them live must know early.
+        named = {"file prefix": prefix} if (prefix := getattr(detector, "file_prefix", "")) else {}
+        return (yield from bpp.run_wrapper(take(), md={**known, **named, **md}))
 
     return (yield from run())
 
@@ -173,10 +176,19 @@ def _start_document(plan_name: str, detector: Any, settings: _Settings, kelvin: 
         "transmission": settings.transmission,
         "data path": str(getattr(detector, "directory", "")),
     }
+    if geometry := _geometry(detector):
+        document["detector geometry"] = geometry
     if kelvin is not None:
         document["temperature"] = kelvin
         document["T_sample"] = f"{kelvin - ICE_POINT:.3f}"
     return document
+
+
+def _geometry(detector: Any) -> dict[str, float]:
+    """What the detector knows of beam centre, distance, wavelength and pixels, SI; its files tell it at the end."""
+    known = getattr(detector, "geometry", None)
+    values = {} if known is None else {name: getattr(known, name, None) for name in _GEOMETRY}
+    return {name: float(value) for name, value in values.items() if value is not None}
 
 
 def _check_series(frames: int, frame_time: float, sample: str, triggers: int, transmission: float) -> None:

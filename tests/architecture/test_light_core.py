@@ -15,6 +15,7 @@ HEAVY = ("torch", "tiled", "prefect", "bluesky", "ophyd", "databroker", "PySide6
     [
         "import gbx_beamline",
         "import gbx_beamline.pipeline",
+        "import gbx_beamline.live",
         "import gbx_beamline as gbx; gbx.open_series, gbx.q_rois, gbx.two_time, gbx.one_time, gbx.nonequilibrium",
         "import gbx_beamline.simulation",
         "import gbx_beamline.assemble",

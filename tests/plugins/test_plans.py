@@ -87,7 +87,9 @@ def test_a_run_says_what_chx_says_and_holds_the_frames(
     assert start["temperature"] == pytest.approx(299.5)
     assert start["T_sample"] == "26.350"
     assert start["data path"] == str(detector.directory)
+    assert _master(documents).name == f"{start['file prefix']}_master.h5"
     assert "truth" not in start
+    assert "detector geometry" not in start, "this detector knows nothing of it"
     (stop,) = _of(documents, "stop")
     assert stop["exit_status"] == "success"
     assert stop["num_events"] == {"baseline": 2, "primary": 2}

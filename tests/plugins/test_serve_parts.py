@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from gbx_services.prefect_service import prefect_settings
 from gbx_services.serve.checks import check_frozen, check_rules
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import keep_small
+from gbx_services.serve.service import run_service
 
 ROIS = {"rois": {"rings": [{"q": [0.01, 0.02]}]}}
 
@@ -93,6 +95,12 @@ def test_a_log_that_grows_is_put_aside_and_written_on(tmp_path: Path) -> None:
         writer.write(b"after\n")
     assert log.read_bytes() == b"after\n"
     assert (tmp_path / "runner.old.log").stat().st_size == 110
+
+
+def test_live_analysis_without_a_folder_for_data_files_is_refused_at_the_start() -> None:
+    settings = {"analysis": ROIS, "catalog": {"uri": "http://tiled.example"}, "serve": {"live": {"enabled": True}}}
+    with pytest.raises(ConfigError, match=r"name them in serve\.live\.roots"):
+        run_service(parse_config(settings), None, threading.Event())
 
 
 def test_rules_by_which_nothing_can_be_analysed_are_refused() -> None:

@@ -15,17 +15,19 @@ from typing import Any
 import pytest
 from bluesky.plans import count
 from ophyd.sim import SynSignal
-from serving import Beamline, Service, wait_for
+from serving import FRAMES, Beamline, Service, wait_for
 
+from gbx_beamline.catalog import load_live
 from gbx_beamline.config import parse_config
-from gbx_beamline.errors import ServiceError
+from gbx_beamline.errors import RunNotFoundError, ServiceError
+from gbx_beamline.records import LiveState
 from gbx_services.serve import run_service
 from gbx_services.spool import Spool, State
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("service")) as service:
+    with Service(tmp_path_factory.mktemp("service"), live={"enabled": True}) as service:
         service.wait_until_ready()
         yield service
         assert service.stop() == 0
@@ -66,6 +68,24 @@ def test_scans_are_analysed_by_themselves_and_all_pages_tell_of_it(
     assert "/health /metrics" in service.page("/")
     told = [line["message"] for line in service.log() if line.get("run") == runs[0]]
     assert told == ["run has ended", "handed over", "record is there"]
+
+
+def test_each_scan_has_a_live_record_that_ends_with_the_final_one(service: Service, beamline: Beamline) -> None:
+    log = service.directory / "logs" / "live.log"
+    wait_for("the live service", lambda: log.exists() and "the stream of runs is heard" in log.read_text())
+    run = beamline.take()
+    (record,) = beamline.records(run)[run]
+
+    def settled() -> LiveState | None:
+        with beamline.catalog() as catalog:
+            try:
+                state = load_live(catalog, run)
+            except RunNotFoundError:
+                return None
+        return state if state.record else None
+
+    state = wait_for("the final record's name", settled)
+    assert (state.state, state.record, state.frames, state.reason) == ("ended", record.key, FRAMES, "")
 
 
 def test_whoever_is_killed_each_scan_gets_one_record(service: Service, beamline: Beamline, spool: Spool) -> None:

@@ -19,6 +19,7 @@ from gbx_beamline.config import Config
 from gbx_beamline.errors import ServiceError
 from gbx_services.alone import alone
 from gbx_services.dispatch import Dispatcher, KeptCatalog, PrefectFlowRuns
+from gbx_services.live.roots import data_roots
 from gbx_services.prefect_service import RUNNER_ENVIRONMENT, answers, free_port, prefect_settings, server_command
 from gbx_services.serve.checks import check_frozen, check_rules
 from gbx_services.serve.health import json_page, served, text_page
@@ -42,6 +43,9 @@ RENEW_SECONDS = 600.0
 STOP_SECONDS = 15.0
 """Longest wait for a step under way."""
 
+THREADS = ("GBX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Variables that set how many threads a process takes for its kernels."""
+
 OpenCatalog = Callable[[], AbstractContextManager[Catalog]]
 
 
@@ -54,11 +58,14 @@ def run_service(config: Config, config_path: Path | None, stopping: threading.Ev
         stopping: Ends the service in order; whatever is not done stays in the queue.
 
     Raises:
-        ConfigError: a rule by which nothing can be analysed, a frozen model that cannot be asked.
+        ConfigError: a rule by which nothing can be analysed, a frozen model that cannot be asked, live analysis
+            without a folder for data files.
         ServiceError: another service has the folder, the embedded catalog does not start, a port is in use.
     """
     check_rules(config)
     check_frozen(config.models)
+    if config.serve.live.enabled:
+        data_roots(config)
     directory = config.serve.directory
     stop_it = "stop it, or set serve.directory to another folder"
     with alone(directory, "service", action=stop_it), ExitStack() as stack:
@@ -93,6 +100,7 @@ class _Service:
         self._tiled = self._embedded_tiled(stack)
         environment, api_url = self._prefect(stack)
         self._runner = self._own_runner(environment, config_path, stack)
+        self._live(config_path, stack)
         sweep = self._sweep = SweepLoop(open_catalog, spool, config, self._swept)
         key, catalog = PREFECT_API_KEY.value(), KeptCatalog(open_catalog)
         deployment = f"{FLOW}/{settings.deployment}"
@@ -163,7 +171,6 @@ class _Service:
         settings = self._config.serve
         if not settings.runner:
             return None
-        known = {} if config_path is None else {assemble.CONFIG_VARIABLE: str(config_path.resolve())}
         runner = KeptChild(
             "runner",
             [
@@ -172,10 +179,22 @@ class _Service:
                 *("--deployment", f"{FLOW}/{settings.deployment}", "--limit", str(settings.concurrency)),
             ],
             log=settings.directory / "logs" / "runner.log",
-            environment={**environment, **RUNNER_ENVIRONMENT, **known},
+            environment={**environment, **RUNNER_ENVIRONMENT, **_configured(config_path)},
         )
         self._keep(runner, stack)
         return runner
+
+    def _live(self, config_path: Path | None, stack: ExitStack) -> None:
+        """Whoever follows running scans: with one thread, since acquisition comes first."""
+        if not self._config.serve.live.enabled:
+            return
+        live = KeptChild(
+            "live",
+            ["gbx_services.live"],
+            log=self._config.serve.directory / "logs" / "live.log",
+            environment={**dict.fromkeys(THREADS, "1"), **_configured(config_path)},
+        )
+        self._keep(live, stack)
 
     def _keep(self, part: KeptChild, stack: ExitStack) -> None:
         stack.callback(part.stop)
@@ -234,3 +253,8 @@ class _Service:
             body["sweep"] = {"seconds_ago": round(time.time() - last[0], 1), "runs": last[1].runs}
         status = "degraded" if not well else "paused" if paused else "ok"
         return well, {"status": status, **body}
+
+
+def _configured(config_path: Path | None) -> dict[str, str]:
+    """What tells a child of the configuration file."""
+    return {} if config_path is None else {assemble.CONFIG_VARIABLE: str(config_path.resolve())}

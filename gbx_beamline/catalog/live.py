@@ -1,0 +1,315 @@
+"""Live records: replaced as a whole, twice a second, and never seen torn.
+
+::
+
+    processed/
+      live/<run uid>[.<rule>]                    pointer; its metadata hold all numbers of the state
+        r000009/                                 folder of a few revisions, named by its first
+          two_time_000012, frame_means_000012    arrays of the revision that the pointer names
+        r000001/                                 the folder before, for whoever is reading in it
+
+A revision's arrays are new nodes, which no reader knows before the one update that makes the pointer name them. Folders
+older than the one before are removed as a whole: removing costs a server as much as writing. Because it may answer
+zeros for what is being removed, a reader looks at the pointer once more at the end: what it has read counts only while
+the pointer still names its folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+from tiled.client.utils import ClientError
+from tiled.queries import Key
+from tiled.structures.core import Spec
+
+from gbx_beamline.catalog.codec import plain, record
+from gbx_beamline.catalog.connect import Catalog, said_in_words
+from gbx_beamline.catalog.publish import container
+from gbx_beamline.config import DEFAULT_RULE
+from gbx_beamline.errors import CatalogError, RunNotFoundError, SchemaError
+from gbx_beamline.records import LIVE_VERSION, Liveness, LiveState
+
+LIVE = "live"
+SPEC = Spec("XPCSLive", f"{LIVE_VERSION}.0")
+
+_ARRAYS = ("two_time", "frame_means")
+_IN_FOLDER = 8
+"""Revisions in a folder."""
+_TRIES = 20
+"""Of a reader that is overtaken again and again."""
+
+
+def live_key(run_uid: str, rule: str = DEFAULT_RULE) -> str:
+    """Key of the live record of a run under a rule."""
+    return run_uid if rule == DEFAULT_RULE else f"{run_uid}.{rule}"
+
+
+class LiveSink:
+    """Writes the live record of one run under one rule. It must be its only writer.
+
+    The catalog is given with each revision: the server may have another address by then.
+
+    Args:
+        run_uid: uid of the run.
+        rule: Name of the selection rule.
+    """
+
+    def __init__(self, run_uid: str, rule: str = DEFAULT_RULE) -> None:
+        self.key = live_key(run_uid, rule)
+        self._tried = 0
+        """Number of the last revision that was begun."""
+        self._named = ""
+        """Folder that the pointer names; empty = none."""
+        self._before = ""
+        """The folder before."""
+        self._folders: set[str] = set()
+        """Those in the catalog."""
+        self._filling: tuple[str, Any] | None = None
+        """Folder for the next revisions, and its node."""
+        self._opened: tuple[Catalog, Any] | None = None
+
+    def publish(self, catalog: Catalog, state: LiveState) -> int:
+        """Make ``state`` what readers see.
+
+        Returns:
+            Its number, larger than all before.
+
+        Raises:
+            CatalogError: the catalog is unreachable or refuses. The revision before stands, and the next one may be
+                tried at any time.
+        """
+        try:
+            with said_in_words(catalog.uri):
+                return self._publish(self._pointer(catalog, state), state)
+        except BaseException:
+            # Removed by somebody, or half-done: look at what is there the next time.
+            self._opened = self._filling = None
+            raise
+
+    def _publish(self, pointer: Any, state: LiveState) -> int:
+        self._tried += 1
+        folder = self._write(pointer, state) if all(getattr(state, name).size for name in _ARRAYS) else ""
+        before = self._named if folder != self._named else self._before
+        numbered = replace(state, revision=self._tried)
+        pointer.replace_metadata(_metadata(numbered, folder=folder, before=before), drop_revision=True)
+        self._named, self._before = folder, before
+        for old in sorted(self._folders - {folder, before}):
+            _remove(pointer, old)
+            self._folders.discard(old)
+        return self._tried
+
+    def _write(self, pointer: Any, state: LiveState) -> str:
+        """Name of the folder that the arrays went to."""
+        if self._filling is None or self._tried >= int(self._filling[0][1:]) + _IN_FOLDER:
+            name = f"r{self._tried:06d}"
+            self._folders.add(name)
+            self._filling = name, pointer.create_container(name, access_tags=_tags(state))
+        name, folder = self._filling
+        for array in _ARRAYS:
+            folder.write_array(getattr(state, array), key=_array_key(self._tried, array), access_tags=_tags(state))
+        return name
+
+    def _pointer(self, catalog: Catalog, state: LiveState) -> Any:
+        if self._opened is not None and self._opened[0] is catalog:
+            return self._opened[1]
+        live = container(catalog.processed, LIVE)
+        if self.key not in live:
+            nothing = LiveState(
+                scan=state.scan,
+                rule=state.rule,
+                revision=0,
+                state="running",
+                changed=state.changed,
+                frame_time=state.frame_time,
+            )
+            metadata = _metadata(nothing, folder="", before="")
+            live.create_container(self.key, metadata=metadata, specs=[SPEC], access_tags=_tags(state))
+        pointer = live[self.key]
+        self._named, self._before = pointer.metadata["folder"], pointer.metadata["folder_before"]
+        self._folders = set(pointer)
+        self._tried = max(self._tried, int(pointer.metadata["revision"]), 0, *(int(name[1:]) for name in self._folders))
+        self._filling = None
+        self._opened = catalog, pointer
+        return pointer
+
+
+@dataclass(frozen=True)
+class LiveSummary:
+    """A live record as its pointer tells it, without arrays."""
+
+    key: str
+    metadata: Mapping[str, Any]
+
+    @property
+    def run_uid(self) -> str:
+        """uid of the raw run."""
+        return self.metadata["run_uid"]
+
+    @property
+    def rule(self) -> str:
+        """Selection rule."""
+        return self.metadata["rule"]
+
+    @property
+    def state(self) -> Liveness:
+        """As ``LiveState.state``."""
+        return self.metadata["state"]
+
+    @property
+    def changed(self) -> float:
+        """Unix time of the last revision, s."""
+        return self.metadata["changed"]
+
+
+def load_live(catalog: Catalog, run_uid: str, rule: str = DEFAULT_RULE) -> LiveState:
+    """The newest state of a scan, of one revision as a whole.
+
+    Args:
+        catalog: Where to look.
+        run_uid: uid of the run, whole.
+        rule: Name of the selection rule.
+
+    Raises:
+        RunNotFoundError: no live record of this run and rule.
+        SchemaError: written in another version.
+        CatalogError: unreachable, or revised faster than it can be read.
+    """
+    key = live_key(run_uid, rule)
+    with said_in_words(catalog.uri):
+        metadata = _read_pointer(catalog, key)
+        for _ in range(_TRIES):
+            if not metadata["folder"]:
+                return record(LiveState, metadata)
+            arrays = _read_arrays(catalog, key, metadata["folder"], metadata["arrays"])
+            seen, metadata = metadata, _read_pointer(catalog, key)
+            if arrays is not None and seen["folder"] in (metadata["folder"], metadata["folder_before"]):
+                return record(LiveState, seen, **arrays)
+    raise CatalogError(
+        f"live record {key} was revised {_TRIES} times while it was being read",
+        needed="a revision that stays for as long as reading takes",
+        action="read it over a faster connection, or raise serve.live.period_s",
+    )
+
+
+def find_live(catalog: Catalog, *, unsettled: bool = False) -> list[LiveSummary]:
+    """Summaries of the live records, oldest change first.
+
+    Args:
+        catalog: Where to look.
+        unsettled: Only those without the key of a final record.
+    """
+    with said_in_words(catalog.uri):
+        if LIVE not in catalog.processed:
+            return []
+        found: Any = catalog.processed[LIVE]
+        if unsettled:
+            found = found.search(Key("record") == "")
+        summaries = [LiveSummary(key, dict(node.metadata)) for key, node in found.items()]
+    return sorted(summaries, key=lambda summary: summary.changed)
+
+
+def end_live(catalog: Catalog, key: str, *, state: Liveness, reason: str = "", record: str = "") -> None:
+    """Mark a live record that nobody writes any more.
+
+    Args:
+        catalog: Where it is.
+        key: Its key.
+        state: What became of it.
+        reason: Why, in words.
+        record: Key of the final record. Where it is known the arrays are removed: the final ones are better.
+    """
+    with said_in_words(catalog.uri), suppress(KeyError):
+        pointer: Any = catalog.processed[LIVE, key]
+        metadata = dict(pointer.metadata)
+        metadata |= {"state": state, "reason": reason, "record": record, "changed": time.time()}
+        metadata["revision"] += 1
+        if record:
+            metadata |= {"folder": "", "folder_before": ""}
+        pointer.replace_metadata(metadata, drop_revision=True)
+        if record:
+            for folder in list(pointer):
+                _remove(pointer, folder)
+
+
+def sweep_live(catalog: Catalog, *, older_than: float = 86400.0) -> int:
+    """Remove live records that have not changed for long, whatever became of them.
+
+    Args:
+        catalog: Where they are.
+        older_than: s since the last change.
+
+    Returns:
+        Number of records removed.
+    """
+    limit = time.time() - older_than
+    old = [summary.key for summary in find_live(catalog) if summary.changed < limit]
+    with said_in_words(catalog.uri):
+        for key in old:
+            _remove(catalog.processed[LIVE], key)
+    return len(old)
+
+
+def _metadata(state: LiveState, *, folder: str, before: str) -> dict[str, Any]:
+    return plain(state, without=_ARRAYS) | {
+        "live_version": LIVE_VERSION,
+        "run_uid": state.scan.run_uid,
+        "sample": state.scan.sample,
+        "arrays": state.revision,
+        "folder": folder,
+        "folder_before": before,
+        "units": {"frame_time": "s", "q_par": "1/m", "q_z": "1/m", "changed": "s", "cell": "s", "window": "s"},
+    }
+
+
+def _tags(state: LiveState) -> list[str] | None:
+    return list(state.scan.access_tags) or None
+
+
+def _array_key(revision: int, name: str) -> str:
+    return f"{name}_{revision:06d}"
+
+
+def _read_pointer(catalog: Catalog, key: str) -> dict[str, Any]:
+    try:
+        metadata = dict(catalog.processed[LIVE, key].metadata)
+    except KeyError as error:
+        raise RunNotFoundError(
+            f"no live record {key!r} in {catalog.uri}",
+            needed="a run that is, or was until a day ago, followed by `gbx serve`",
+            action="set serve.live.enabled, or look for the final record with `gbx results`",
+        ) from error
+    if metadata.get("live_version") != LIVE_VERSION:
+        raise SchemaError(
+            f"live record {key} has version {metadata.get('live_version')}",
+            needed=f"version {LIVE_VERSION}",
+            action="read it with the release that writes it",
+        )
+    return metadata
+
+
+def _read_arrays(catalog: Catalog, key: str, folder: str, revision: int) -> dict[str, Any] | None:
+    """Arrays of one revision; None where they were removed meanwhile."""
+    try:
+        return {name: catalog.processed[LIVE, key, folder, _array_key(revision, name)].read() for name in _ARRAYS}
+    except (KeyError, httpx.HTTPStatusError) as error:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.FORBIDDEN,
+        ):
+            raise
+        return None
+
+
+def _remove(parent: Any, key: str) -> None:
+    try:
+        parent.delete_contents(key, recursive=True, external_only=False)
+    except ClientError as error:
+        # Whoever removed it before us did our work.
+        if error.response.status_code != HTTPStatus.NOT_FOUND:
+            raise
