@@ -16,7 +16,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainingData(Strict):
-    """Fresh simulations: no scan is seen twice."""
+    """Fresh simulations: a scan is seen in ``passes`` steps and never again."""
 
     log10_diffusivity: Range = (-23.7, -20.3)
     """m^2/s. The prior is uniform in these three."""

@@ -161,11 +161,30 @@ class _Here(Executor):
 
 
 @contextmanager
+def undisturbed_births() -> Iterator[None]:
+    """Processes that this thread starts meanwhile are deaf to Ctrl-C from their first moment on: one that it reached
+    while it imports would print a traceback. This thread hears of it right after."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Pool(ProcessPoolExecutor):
+    """Leaves Ctrl-C to the parent. Processes are started as they are needed, when work is handed out."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        with undisturbed_births():
+            return super().submit(fn, *args, **kwargs)
+
+
+@contextmanager
 def _processes(workers: int) -> Iterator[Workers]:
     # Not forked: a fork copies locks that other threads hold, of BLAS among them.
     context = multiprocessing.get_context("spawn")
     leash, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow, initargs=(leash,))
+    pool = _Pool(workers, mp_context=context, initializer=_follow, initargs=(leash,))
     try:
         yield Workers(pool, lambda: workers + _AHEAD, lambda: None)
     except BaseException:

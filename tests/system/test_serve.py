@@ -88,6 +88,7 @@ def test_each_scan_has_a_live_record_that_ends_with_the_final_one(service: Servi
     assert (state.state, state.record, state.frames, state.reason) == ("ended", record.key, FRAMES, "")
 
 
+@pytest.mark.slow
 def test_whoever_is_killed_each_scan_gets_one_record(service: Service, beamline: Beamline, spool: Spool) -> None:
     runs = [beamline.take()]
     os.kill(service.pid_of("runner"), signal.SIGKILL)

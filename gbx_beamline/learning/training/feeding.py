@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from gbx_beamline.config import TrainingConfig
 from gbx_beamline.errors import ServiceError
 from gbx_beamline.learning.training.batches import ScanArrays, batch_of_step
-from gbx_beamline.simulation.workers import cores, use_one_thread
+from gbx_beamline.simulation.workers import cores, undisturbed_births, use_one_thread
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -129,7 +129,8 @@ class _Elsewhere:
                 os.getpid(),
             )
             self._processes.append(context.Process(target=_simulate, args=arguments, daemon=True))
-            self._processes[-1].start()
+            with undisturbed_births():
+                self._processes[-1].start()
 
     def batch(self, step: int) -> ScanArrays:
         """See ``Feed``.
