@@ -228,6 +228,7 @@ def test_which_runs_are_meant(catalog: Catalog, take: Take, raw_runs: Container)
         chosen(uids=("deadbeef",))
 
 
+@pytest.mark.slow
 def test_workers_of_a_cluster_do_the_same(
     catalog: Catalog, take: Take, reachable: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

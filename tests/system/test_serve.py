@@ -157,6 +157,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         yield start
 
 
+@pytest.mark.slow
 def test_what_ended_while_no_service_ran_is_found_at_the_next_start(started: Callable[..., Service]) -> None:
     service = started(triggers={"tiled": False})
     beamline = Beamline(service)
