@@ -230,6 +230,8 @@ class Mishaps:
         self._spool.pause("a report is dropped")
         self.take()
         run = self.runs[-1]
+        # Tiled may be down: the run is in its journal then, and nobody can report it.
+        wait_for("its documents", self._beamline.flush)
         wait_for("the report", lambda: self._spool.jobs(run=run))
         self._spool.drop(run)
         self._spool.prune(older_than=-1.0)
