@@ -12,6 +12,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from gbx_services.logs import JsonLines, RunOfFlow
 from gbx_services.prefect_service import prefect_settings
 from gbx_services.serve.checks import check_frozen, check_rules
 from gbx_services.serve.health import json_page, served, text_page
-from gbx_services.serve.kept import keep_small
+from gbx_services.serve.kept import START_TRIES, KeptCatalogServer, keep_small
 from gbx_services.serve.service import run_service
 
 ROIS = {"rois": {"rings": [{"q": [0.01, 0.02]}]}}
@@ -145,3 +146,30 @@ def test_an_embedded_prefect_forgets(
         [sys.executable, "-c", ask], env={**os.environ, **settings}, capture_output=True, text=True, check=True
     )
     assert said.stdout.split() == [str(seconds), "events,flow_runs,orphans", "1"]
+
+
+class _Address:
+    uri, api_key = "http://127.0.0.1:9", "key"
+
+
+@pytest.mark.parametrize("failures", [0, START_TRIES - 1, START_TRIES])
+def test_a_catalog_that_is_killed_while_it_starts_is_started_again(failures: int) -> None:
+    left, users = [failures], list[str]()
+
+    @contextmanager
+    def start() -> Iterator[_Address]:
+        if left[0]:
+            left[0] -= 1
+            raise ServiceError("ended with exit code -9", needed="a running server", action="start it")
+        users.append("service")
+        yield _Address()
+        users.remove("service")
+
+    if failures == START_TRIES:
+        with pytest.raises(ServiceError, match="exit code -9"):
+            KeptCatalogServer(start)
+        return
+    server = KeptCatalogServer(start)
+    assert users == ["service"]
+    server.stop()
+    assert users == []

@@ -1,6 +1,9 @@
-"""``python -m gbx_services.serve``: the same as ``gbx serve``."""
+"""``python -m gbx_services.serve``: the same as ``gbx serve``, refusals in one sentence included."""
 
-from gbx_services.commands import serve
+import sys
+
+from gbx_beamline import cli
 
 if __name__ == "__main__":
-    serve()
+    sys.argv.insert(1, "serve")
+    cli.main()

@@ -26,6 +26,9 @@ SETTLED_SECONDS = 60.0
 LARGEST_LOG = 20_000_000
 """Bytes."""
 
+START_TRIES = 3
+"""Of the embedded catalog, before the service gives up."""
+
 _PATIENCE = Backoff(first=1.0, longest=60.0)
 
 
@@ -124,6 +127,9 @@ class KeptCatalogServer:
 
     Args:
         start: Starts the server, or finds the one that another process has started.
+
+    Raises:
+        GbxError: it does not start, tried several times: one that is killed while it starts is no fault of ours.
     """
 
     name = "tiled server"
@@ -131,7 +137,7 @@ class KeptCatalogServer:
     def __init__(self, start: Callable[[], AbstractContextManager[CatalogAddress]]) -> None:
         self._start = start
         self._open = ExitStack()
-        self._address = self._open.enter_context(start())
+        self._address = self._begin()
         self.trouble = ""
 
     def check(self) -> bool:
@@ -159,6 +165,14 @@ class KeptCatalogServer:
             logger.warning("the Tiled server was started anew")
         self.trouble = ""
         return moved
+
+    def _begin(self) -> CatalogAddress:
+        for _ in range(START_TRIES - 1):
+            try:
+                return self._open.enter_context(self._start())
+            except GbxError as error:
+                logger.warning("the Tiled server does not start, and is tried again: %s", error)
+        return self._open.enter_context(self._start())
 
     def stop(self) -> None:
         """Let go of it; it ends with its last user."""
