@@ -2,7 +2,18 @@
 
 from gbx_beamline.catalog.connect import Catalog, connect
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
-from gbx_beamline.catalog.live import LiveSink, LiveSummary, end_live, find_live, live_key, load_live, sweep_live
+from gbx_beamline.catalog.listing import Entry, Listing, list_entries
+from gbx_beamline.catalog.live import (
+    LiveSink,
+    LiveSummary,
+    end_live,
+    find_live,
+    live_key,
+    live_revision,
+    load_live,
+    sweep_live,
+)
+from gbx_beamline.catalog.parts import RecordParts
 from gbx_beamline.catalog.publish import TiledSink
 from gbx_beamline.catalog.read import (
     RecordSummary,
@@ -16,9 +27,12 @@ from gbx_beamline.catalog.read import (
 
 __all__ = [
     "Catalog",
+    "Entry",
     "InferenceSummary",
+    "Listing",
     "LiveSink",
     "LiveSummary",
+    "RecordParts",
     "RecordSummary",
     "TiledSink",
     "connect",
@@ -30,7 +44,9 @@ __all__ = [
     "find_record",
     "find_records",
     "find_terminal",
+    "list_entries",
     "live_key",
+    "live_revision",
     "load_inference",
     "load_live",
     "load_record",
