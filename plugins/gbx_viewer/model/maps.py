@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.figures.reduction import LAGS_PER_DECADE, cells, correlation_limits, drift_limit
+from gbx_beamline.records import Floats
 from gbx_viewer.model.scan import TimeMap
 
 MOST_CELLS = 640
@@ -45,9 +46,9 @@ class Tile:
 class Cut:
     """Values along a line through a map."""
 
-    along: NDArray[np.float64]
+    along: Floats
     """s: lag, or age."""
-    values: NDArray[np.float64]
+    values: Floats
     """g2 (or drift); finite."""
 
 
@@ -136,7 +137,7 @@ def age_cut(shown: TimeMap, lag: float, *, most: int = 200) -> Cut:
     return _means(age[known], values[known], np.arange(len(values))[known] // width)
 
 
-def _means(along: NDArray[np.float64], values: NDArray[np.float64], bins: NDArray[np.intp]) -> Cut:
+def _means(along: Floats, values: Floats, bins: NDArray[np.intp]) -> Cut:
     if not values.size:
         return Cut(along=np.empty(0), values=np.empty(0))
     count = np.bincount(bins)

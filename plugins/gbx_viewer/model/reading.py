@@ -312,7 +312,7 @@ def _live_decay(view: ScanView, index: int) -> Decay | None:
     if index >= len(maps) or len(maps[index]) < 3:
         return None
     mean, _pairs = lag_means(by_lag(maps[index]))
-    tau = np.arange(len(mean)) * view.frame_time * view.live.frames_per_cell
+    tau = np.arange(len(mean), dtype=np.float64) * (view.frame_time * view.live.frames_per_cell)
     shown = log_spaced(tau, np.isfinite(mean))
     if not shown.size:
         return None

@@ -30,9 +30,9 @@ class Trace:
 
     name: str
     unit: str
-    time: NDArray[np.float64]
+    time: Floats
     """(n,) s from the first frame."""
-    values: NDArray[np.float64]
+    values: Floats
     """(n,); NaN = not measured."""
 
 

@@ -1,0 +1,368 @@
+"""The window: run list, headline, panels; what comes from threads is handed to them here."""
+
+from __future__ import annotations
+
+import base64
+import time
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QToolBar, QToolButton, QVBoxLayout, QWidget
+
+from gbx_beamline.errors import GbxError
+from gbx_viewer.model import saying
+from gbx_viewer.model.focus import Focus, Wanted, wanted
+from gbx_viewer.model.kept import LARGEST, SMALLEST, Kept, load_kept, save_kept
+from gbx_viewer.model.loops import ListLoop, LiveLoop, Rows
+from gbx_viewer.model.reading import read_scan
+from gbx_viewer.model.runs import RunRow
+from gbx_viewer.model.scan import ScanView
+from gbx_viewer.model.session import Session
+from gbx_viewer.ui.banner import Banner
+from gbx_viewer.ui.headline import Headline
+from gbx_viewer.ui.panel import Elided, Panel
+from gbx_viewer.ui.run_list import RunList
+from gbx_viewer.ui.theme import LIGHT, THEMES, Theme, style_sheet
+from gbx_viewer.ui.two_time import TwoTimePanel
+from gbx_viewer.ui.workers import Workers
+
+_STANDING_MS = 500
+"""Between two looks at how the connection is."""
+_CLOSE_SECONDS = 2.0
+"""Longest wait for threads at the end."""
+
+
+class ViewerWindow(QMainWindow):
+    """The application's window.
+
+    Args:
+        session: The catalog. The window closes it.
+        memory: File of what is remembered.
+    """
+
+    rows_came = Signal(object)
+    live_came = Signal(object)
+    looked = Signal(object)
+    shown = Signal(str)
+    """A scan is on screen; its key."""
+
+    def __init__(self, session: Session, memory: Path) -> None:
+        super().__init__()
+        self.setWindowTitle("GBX")
+        self.session, self._memory = session, memory
+        self.kept: Kept = load_kept(memory)
+        self.workers = Workers()
+        self.focus = Focus()
+        self.rows: Rows = ()
+        self.row: RunRow | None = None
+        self.view: ScanView | None = None
+        self._wanted: Wanted | None = None
+        self.theme: Theme = THEMES.get(self.kept.theme, LIGHT).scaled(self.kept.scale)
+        self._make_panels()
+        self._make_page()
+        self._make_tools()
+        self._make_shortcuts()
+        self._connect()
+        self.dress(self.theme)
+        self._remember_back()
+        self._list_loop = ListLoop(session, self.rows_came.emit, self.looked.emit)
+        self._live_loop = LiveLoop(session, self.live_came.emit)
+        self._clock = QTimer(self)
+        self._clock.timeout.connect(self._look_at_standing)
+
+    def begin(self) -> None:
+        """Look into the catalog from now on."""
+        self._list_loop.start()
+        self._live_loop.start()
+        self._clock.start(_STANDING_MS)
+
+    # --- parts
+
+    def _make_panels(self) -> None:
+        self.runs = RunList()
+        self.headline = Headline()
+        self.banner = Banner()
+        self.two_time = TwoTimePanel(self.session, self.workers)
+        self.side: list[Panel] = []
+        self.panels: list[Panel] = [self.two_time, *self.side]
+
+    def _make_page(self) -> None:
+        page = QWidget()
+        page.setObjectName("page")
+        self._columns = QSplitter(Qt.Orientation.Horizontal)
+        self._columns.setHandleWidth(8)
+        self._columns.addWidget(self.runs)
+        self._columns.addWidget(self.two_time)
+        self._columns.setStretchFactor(1, 1)
+        self._columns.setSizes([330, 1000])
+        self._columns.setChildrenCollapsible(False)
+        self.splitters = {"columns": self._columns}
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(10, 2, 10, 4)
+        layout.setSpacing(8)
+        layout.addWidget(self.banner)
+        layout.addWidget(self.headline)
+        layout.addWidget(self._columns, 1)
+        self.setCentralWidget(page)
+        self.resize(1680, 1020)
+        self._pointed, self._place = Elided(), Elided()
+        self.statusBar().addWidget(self._pointed, 3)
+        self.statusBar().addPermanentWidget(self._place, 2)
+        self.statusBar().setSizeGripEnabled(False)
+
+    def _make_tools(self) -> None:
+        bar = QToolBar("tools")
+        bar.setObjectName("tools")
+        bar.setMovable(False)
+        self.addToolBar(bar)
+        self.follow_button = _button("Follow newest", "Show the newest scan as it comes (F)", checkable=True)
+        self.follow_button.setChecked(True)
+        self.follow_button.toggled.connect(self._follow)
+        self.pin_button = _button("Pin", "Stay at this scan (P)")
+        self.pin_button.clicked.connect(self.pin)
+        self.copy_button = _button("Copy uid", "The whole uid of this scan into the clipboard (U)")
+        self.copy_button.clicked.connect(self.copy_uid)
+        self.theme_button = _button("Dark", "Dark or light (T)")
+        self.theme_button.clicked.connect(self.other_theme)
+        for button in (self.follow_button, self.pin_button, self.copy_button, self.theme_button):
+            bar.addWidget(button)
+
+    def _make_shortcuts(self) -> None:
+        for keys, what in (
+            ("F", self.follow_button.toggle),
+            ("P", self.pin),
+            ("U", self.copy_uid),
+            ("T", self.other_theme),
+            ("D", self.two_time.kinds.toggle),
+            ("L", self.two_time.free_levels),
+            ("0", self.two_time.whole),
+            ("[", lambda: self.two_time.next_roi(-1)),
+            ("]", lambda: self.two_time.next_roi(1)),
+            ("J", lambda: self.runs.step(1)),
+            ("K", lambda: self.runs.step(-1)),
+            ("/", self.runs.typed.setFocus),
+            ("F5", self.retry),
+            ("F11", self._full_screen),
+            ("Ctrl++", lambda: self.zoom_text(1.1)),
+            ("Ctrl+=", lambda: self.zoom_text(1.1)),
+            ("Ctrl+-", lambda: self.zoom_text(1 / 1.1)),
+            ("Ctrl+Q", self.close),
+        ):
+            QShortcut(QKeySequence(keys), self).activated.connect(what)
+
+    def _connect(self) -> None:
+        self.rows_came.connect(self._rows_came)
+        self.live_came.connect(self._live_came)
+        self.looked.connect(self._looked)
+        self.runs.chosen.connect(self.choose)
+        self.banner.retried.connect(self.retry)
+        self.two_time.roi_chosen.connect(self.choose_roi)
+        self.two_time.pointed.connect(self._pointed.say)
+        for panel in self.panels:
+            panel.enlarged.connect(self._enlarge)
+
+    # --- what comes from threads
+
+    def _rows_came(self, rows: Rows) -> None:
+        self.rows = rows
+        self.runs.show_rows(rows)
+        self._settle()
+
+    def _looked(self, error: Exception | None) -> None:
+        if error is None and not self.rows:
+            self.runs.show_rows(())
+            for panel in self.panels:
+                panel.calm("No scan so far.")
+        elif error is not None and not self.rows:
+            self.runs.calm(error if isinstance(error, GbxError) else str(error))
+        self._look_at_standing()
+
+    def _live_came(self, view: ScanView) -> None:
+        if self._wanted is not None and self._wanted.live is not None and view.scan.run_uid == self.focus.uid:
+            self._show(view)
+
+    def _came(self, view: ScanView) -> None:
+        self._show(view)
+
+    def _absent(self, error: GbxError) -> None:
+        self._show_message(error)
+        # Asked for again at the next look: the connection may be back by then.
+        self._wanted = None
+
+    def _look_at_standing(self) -> None:
+        standing = self.session.standing
+        self.banner.show_standing(standing)
+        read = f"read {time.strftime('%H:%M:%S', time.localtime(standing.read))}" if standing.read else "opening …"
+        self._place.say(f"{standing.address or 'embedded catalog'}   ·   {read}   ·   only reads")
+        self.headline.show_scan(self.row, self.view, self.kept.roi, stale=standing.stale)
+
+    # --- what is shown
+
+    def _settle(self) -> None:
+        """Show what is to be shown now, where it is not shown already."""
+        row = self.focus.settle(self.rows)
+        self.row = row
+        if row is None:
+            return
+        self.runs.select(row.uid)
+        aim = wanted(row)
+        if aim != self._wanted:
+            self._wanted = aim
+            if aim.live is not None:
+                self.workers.drop("scan")
+                self._live_loop.follow(*aim.live)
+            else:
+                self._live_loop.rest()
+                if aim.record:
+                    self._read(aim.record)
+                else:
+                    self._show_message(aim.message)
+        self._tell()
+
+    def _read(self, key: str) -> None:
+        self.workers.run(
+            "scan", lambda: self.session.read(lambda catalog: read_scan(catalog, key)), self._came, self._absent
+        )
+
+    def _show(self, view: ScanView) -> None:
+        self.view = view
+        self.two_time.show_scan(view, self.kept.roi)
+        self._tell()
+        self.shown.emit(view.key)
+
+    def _show_message(self, why: str | GbxError) -> None:
+        self.view = None
+        self.two_time.show_nothing(why)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.headline.show_scan(self.row, self.view, self.kept.roi, stale=self.session.standing.stale)
+        if self.row is not None:
+            self.setWindowTitle(f"{saying.line(self.row)} – GBX")
+
+    # --- what a person does
+
+    def choose(self, uid: str) -> None:
+        """Show a run and stay there."""
+        self.focus.pin(uid)
+        self._button_follows()
+        self._settle()
+
+    def pin(self) -> None:
+        """Stay at the run that is shown."""
+        if self.focus.uid:
+            self.choose(self.focus.uid)
+
+    def choose_roi(self, name: str) -> None:
+        """Show another q-ROI, in this scan and in all that come."""
+        self.kept.roi = name
+        if self.view is not None:
+            self._show(self.view)
+
+    def copy_uid(self) -> None:
+        """The uid into the clipboard."""
+        if self.row is not None:
+            QApplication.clipboard().setText(self.row.uid)
+            self.statusBar().showMessage(f"copied {self.row.uid}", 4000)
+
+    def retry(self) -> None:
+        """Connect and look at once."""
+        self.session.retry()
+        self._list_loop.wake()
+        self._live_loop.wake()
+
+    def other_theme(self) -> None:
+        """From light to dark and back."""
+        names = list(THEMES)
+        self.kept.theme = names[(names.index(self.theme.name) + 1) % len(names)]
+        self.dress(THEMES[self.kept.theme].scaled(self.kept.scale))
+
+    def zoom_text(self, factor: float) -> None:
+        """Larger or smaller text."""
+        self.kept.scale = min(max(self.kept.scale * factor, SMALLEST), LARGEST)
+        self.dress(THEMES[self.theme.name].scaled(self.kept.scale))
+
+    def dress(self, theme: Theme) -> None:
+        """Take on a theme."""
+        self.theme = theme
+        self.setStyleSheet(style_sheet(theme))
+        self.theme_button.setText("Light" if theme.name == "dark" else "Dark")
+        self.runs.dress(theme)
+        self.headline.dress(theme)
+        for panel in self.panels:
+            panel.dress(theme)
+
+    def _follow(self, on: bool) -> None:
+        if on:
+            self.focus.follow()
+        elif self.focus.uid:
+            self.focus.pin(self.focus.uid)
+        self._settle()
+
+    def _button_follows(self) -> None:
+        self.follow_button.blockSignals(True)
+        self.follow_button.setChecked(self.focus.following)
+        self.follow_button.blockSignals(False)
+
+    def _enlarge(self, panel: Panel) -> None:
+        """One panel alone, or all again."""
+        others = [one for one in (self.runs, *self.panels) if one is not panel]
+        alone = any(one.isVisible() for one in others)
+        for one in others:
+            one.setVisible(not alone)
+
+    def _full_screen(self) -> None:
+        if self.isFullScreen():
+            self.showNormal()
+        else:
+            self.showFullScreen()
+
+    # --- what is remembered
+
+    def _remember_back(self) -> None:
+        if self.kept.window:
+            self.restoreGeometry(_bytes(self.kept.window))
+        for name, splitter in self.splitters.items():
+            if name in self.kept.splitters:
+                splitter.restoreState(_bytes(self.kept.splitters[name]))
+        self.two_time.locked = dict(self.kept.levels)
+        self.two_time.colours.setCurrentText(self.kept.colours)
+        self.two_time.recolour()
+        self.runs.typed.setText(self.kept.filter)
+
+    def _remember(self) -> None:
+        self.kept.window = _text(self.saveGeometry())
+        self.kept.splitters = {name: _text(splitter.saveState()) for name, splitter in self.splitters.items()}
+        self.kept.levels = dict(self.two_time.locked)
+        self.kept.colours = self.two_time.colours.currentText()
+        self.kept.filter = self.runs.typed.text()
+        save_kept(self.kept, self._memory)
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        """End the threads, as far as they can be ended now."""
+        self._remember()
+        self._clock.stop()
+        for loop in (self._list_loop, self._live_loop):
+            loop.stop()
+        self.workers.close()
+        for loop in (self._list_loop, self._live_loop):
+            loop.join(_CLOSE_SECONDS)
+        self.session.close()
+        super().closeEvent(event)
+
+
+def _button(text: str, tip: str, *, checkable: bool = False) -> QToolButton:
+    made = QToolButton()
+    made.setText(text)
+    made.setToolTip(tip)
+    made.setCheckable(checkable)
+    return made
+
+
+def _bytes(text: str) -> QByteArray:
+    return QByteArray(base64.b64decode(text))
+
+
+def _text(content: QByteArray) -> str:
+    return base64.b64encode(bytes(content.data())).decode()
