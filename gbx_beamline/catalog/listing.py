@@ -30,7 +30,8 @@ corrected_status: nonequilibrium.corrected_status, value: nonequilibrium.correct
 low: nonequilibrium.corrected.low, high: nonequilibrium.corrected.high,
 drift: nonequilibrium.corrected.drift_rms_over_contrast,
 cell: nonequilibrium.corrected.cell, window: nonequilibrium.corrected.window,
-by_age: nonequilibrium.corrected.by_age[].{start: start, stop: stop, value: value}}}"""
+by_age: nonequilibrium.corrected.by_age[].{start: start, stop: stop, value: value,
+low: low, high: high}}}"""
 
 _INFERENCE = """{version: inference_version, record: record, model: model_id, run: run_uid, sample: sample,
 temperature: temperature, created: created, status: status, reason: refusal.reason,

@@ -36,8 +36,8 @@ class RoiFacts:
     drift_noise_free: bool
     status: str
     """"ok", or why there is no number without noise."""
-    by_age: tuple[tuple[float, float], ...] = ()
-    """(age in s, S without noise) of sliding windows."""
+    by_age: tuple[tuple[float, float, float, float], ...] = ()
+    """(age in s, S without noise, low, high) of sliding windows."""
 
     @property
     def information(self) -> float:
@@ -94,7 +94,13 @@ def roi_facts(facts: Mapping[str, Any]) -> RoiFacts:
         drift_noise_free=noise_free is not None,
         status=str(facts.get("corrected_status") or facts.get("status") or "not measured"),
         by_age=tuple(
-            (0.5 * (part["start"] + part["stop"]), number(part["value"])) for part in facts.get("by_age") or ()
+            (
+                0.5 * (part["start"] + part["stop"]),
+                number(part["value"]),
+                number(part.get("low")),
+                number(part.get("high")),
+            )
+            for part in facts.get("by_age") or ()
         ),
     )
 

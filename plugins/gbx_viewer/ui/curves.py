@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pyqtgraph as pg
 
-from gbx_beamline.figures.words import duration, time_unit, wrapped
+from gbx_beamline.figures.words import duration, time_unit
 from gbx_viewer.model.maps import age_cut, lag_cut
 from gbx_viewer.model.scan import Decay, TimeMap
 from gbx_viewer.ui.plots import Note, dress, label, line, plain_plot
@@ -64,7 +64,7 @@ class Curves(pg.GraphicsLayout):
         self._bars.setData(pen=line(theme.colour(0), width=1.2))
         self._fit.setPen(line(theme.colour(1), width=2.4))
         label(self.over_lag, theme, x="lag τ (s)")
-        label(self.decay, theme, x="lag τ (s)", y="g2(τ), baseline 1")
+        label(self.decay, theme, x="lag τ (s)", y="one-time g2, baseline 1")
 
     def show_cuts(self, shown: TimeMap, t1: float, t2: float) -> None:
         """Cuts through a map at the cross-hair."""
@@ -90,7 +90,7 @@ class Curves(pg.GraphicsLayout):
         label(
             self.over_age,
             theme,
-            x=f"age t1 ({name}), from the first frame",
+            x=f"age t1 ({name})",
             y="drift" if shown.kind == "drift" else "g2",
         )
         self._notes[1].say(f"at lag τ = {duration(lag)}", theme)
@@ -115,8 +115,9 @@ class Curves(pg.GraphicsLayout):
         trusted = decay.g2[known] if known.sum() > 1 else decay.g2
         low, high = _spread(np.concatenate([trusted, decay.fitted[1] if decay.fitted else trusted]))
         self.decay.setYRange(low, high, padding=0.08)
-        self._notes[2].say(f"{wrapped(decay.said, 38)}\n{decay.convention}", theme)
-        label(self.decay, theme, x="lag τ (s)", y="g2(τ), baseline 1")
+        self._notes[2].say(decay.said, theme)
+        label(self.decay, theme, x="lag τ (s)", y="one-time g2, baseline 1")
+        self.decay.getAxis("left").setToolTip(f"averaged as {decay.convention}")
 
 
 def _spread(values: np.ndarray) -> tuple[float, float]:

@@ -9,15 +9,18 @@ import pyqtgraph as pg
 from pyqtgraph.graphicsItems.AxisItem import AxisItem
 from pyqtgraph.graphicsItems.PlotItem.PlotItem import PlotItem
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPen
 
 from gbx_beamline.figures.words import power_of_ten
 from gbx_viewer.ui.theme import Theme, font
 
-Plot = PlotItem
+Plot = Any
+"""pyqtgraph's PlotItem, which borrows methods from its ViewBox where no type checker sees them."""
 
 AXIS_WIDTH = 62
 """Pixels: plots above each other must begin at the same place."""
+_NOTE_HEIGHT = 18
+"""Pixels."""
 
 
 class LogAxis(AxisItem):
@@ -29,7 +32,7 @@ class LogAxis(AxisItem):
             return []
         low, high = math.floor(minVal), math.ceil(maxVal)
         leads = (1, 2, 5) if maxVal - minVal < 2.2 else (1,)
-        every = max(1, math.ceil((high - low) / max(size / 60.0, 1.0)))
+        every = max(1, math.ceil((high - low) / max(size / 44.0, 1.0)))
         major = [power + math.log10(lead) for power in range(low, high + 1) if power % every == 0 for lead in leads]
         minor = [power + math.log10(lead) for power in range(low, high + 1) for lead in range(2, 10)]
         return [
@@ -60,11 +63,12 @@ def plain_plot(*, log_x: bool = False, log_y: bool = False) -> Plot:
     return plot
 
 
-def dress(plot: Any, theme: Theme) -> None:
+def dress(plot: Plot, theme: Theme) -> None:
     """Give a plot the colours and sizes of a theme."""
     pen = pg.mkPen(theme.line, width=1)
     for side in ("left", "bottom", "right", "top"):
         axis = plot.getAxis(side)
+        axis.enableAutoSIPrefix(False)
         axis.setPen(pen)
         axis.setTextPen(pg.mkPen(theme.ink))
         axis.setTickFont(font(theme, 9))
@@ -87,29 +91,38 @@ def label(plot: Plot, theme: Theme, *, x: str | None = None, y: str | None = Non
 
 
 class Note:
-    """A line of text in an upper corner of a plot, which takes no room from it and never widens it.
+    """A quiet line above a plot. Longer words are cut to its width: a title of pyqtgraph's would widen the plot.
 
     Args:
-        plot: Where.
+        plot: Whose.
     """
 
     def __init__(self, plot: Plot) -> None:
-        self.text = pg.TextItem(anchor=(1.0, 0.0))
-        self._box: Any = plot.getViewBox()
-        self.text.setParentItem(self._box)
-        self._box.sigResized.connect(self._place)
-        self._place()
+        self._plot, self._words, self._font = plot, "", QFont()
+        plot.layout.setRowFixedHeight(0, _NOTE_HEIGHT)
+        self.text = pg.TextItem(anchor=(0.0, 0.0))
+        self.text.setParentItem(plot)
+        box: Any = plot.getViewBox()
+        box.sigResized.connect(self._place)
+
+    @property
+    def words(self) -> str:
+        """All of them."""
+        return self._words
 
     def say(self, words: str, theme: Theme) -> None:
         """Show this."""
+        self._words, self._font = words, font(theme, 9)
         self.text.setColor(theme.quiet)
-        self.text.setFont(font(theme, 9))
-        self.text.fill = pg.mkBrush(faint(theme.panel, 200))
-        self.text.setText(words)
+        self.text.setFont(self._font)
+        self.text.setToolTip(words)
         self._place()
 
     def _place(self) -> None:
-        self.text.setPos(self._box.width() - 4, 2)
+        box: Any = self._plot.getViewBox()
+        room = max(int(box.width()) - 6, 0)
+        self.text.setText(QFontMetrics(self._font).elidedText(self._words, Qt.TextElideMode.ElideRight, room))
+        self.text.setPos(box.pos().x(), -2)
 
 
 def line(colour: QColor | str, *, width: float = 1.6, dashed: bool = False, dotted: bool = False) -> QPen:

@@ -134,7 +134,7 @@ class RunDelegate(QStyledItemDelegate):
     def _below(self, painter: QPainter, row: RunRow, place: QRect) -> None:
         theme, roi = self.theme, row.headline
         painter.setFont(font(theme, 9))
-        ages = [(age, value) for age, value in roi.by_age if math.isfinite(value)] if roi is not None else []
+        ages = [(age, value) for age, value, *_ in roi.by_age if math.isfinite(value)] if roi is not None else []
         room = round(64 * theme.scale)
         if len(ages) > 1 and place.width() > 3 * room:
             spark = QRect(place.right() - room, place.top() + 1, room, place.height() - 2)

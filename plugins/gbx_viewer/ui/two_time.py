@@ -30,6 +30,8 @@ _BAR = 78
 """Pixels of the colour bar and its numbers."""
 _TRACES = 140
 """Pixels of the traces' plot."""
+_MOST_TRACES = 320
+"""Pixels of the traces' plot where there is room."""
 _LEAST_CURVES = 230
 """Pixels that the curves keep."""
 _ZOOM_MS = 120
@@ -81,6 +83,7 @@ class TwoTimePanel(Panel):
 
     def _make_tools(self) -> None:
         self.rois = QComboBox()
+        self.rois.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.rois.setToolTip("q-ROI; kept by its name when the scan changes ([ and ])")
         self.rois.activated.connect(lambda place: self.roi_chosen.emit(self.rois.itemText(place)))
         self.kinds = QToolButton()
@@ -119,7 +122,8 @@ class TwoTimePanel(Panel):
         layout.addItem(self.bar, 0, 1)
         layout.addItem(self.traces.plot, 1, 0)
         layout.addItem(self.curves, 0, 2, 2, 1)
-        layout.layout.setAlignment(self.bar, Qt.AlignmentFlag.AlignTop)
+        for item in (self.bar, self.plot, self.traces.plot, self.curves):
+            layout.layout.setAlignment(item, Qt.AlignmentFlag.AlignTop)
         self.hold(self.canvas)
         self.canvas.resized.connect(self._square)
         self._zoom = QTimer(self)
@@ -324,12 +328,14 @@ class TwoTimePanel(Panel):
         axis = round(AXIS_WIDTH * max(self._theme.scale, 0.9))
         width, height = self.canvas.width() - 26, self.canvas.height() - 12
         side = max(120, min(height - _BELOW - _TRACES, width - axis - _BAR - _LEAST_CURVES))
-        for plot, tall in ((self.plot, side + _BELOW), (self.traces.plot, _TRACES)):
+        traces = min(max(height - side - _BELOW - 4, _TRACES), _MOST_TRACES)
+        for plot, tall in ((self.plot, side + _BELOW), (self.traces.plot, traces)):
             plot.setFixedWidth(side + axis)
             plot.setFixedHeight(tall)
         self.plot.getAxis("bottom").setHeight(_BELOW)
         self.bar.setFixedWidth(_BAR)
         self.bar.setFixedHeight(side)
+        self.curves.setFixedHeight(min(side + _BELOW + traces + 4, height))
         self.curves.setFixedWidth(max(_LEAST_CURVES, width - axis - side - _BAR))
 
     def _inside(self, t1: float, t2: float) -> bool:

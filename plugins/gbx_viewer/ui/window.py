@@ -15,15 +15,19 @@ from gbx_viewer.model import saying
 from gbx_viewer.model.focus import Focus, Wanted, wanted
 from gbx_viewer.model.kept import LARGEST, SMALLEST, Kept, load_kept, save_kept
 from gbx_viewer.model.loops import ListLoop, LiveLoop, Rows
+from gbx_viewer.model.phase_map import PhaseMaps
 from gbx_viewer.model.reading import read_scan
 from gbx_viewer.model.runs import RunRow
 from gbx_viewer.model.scan import ScanView
 from gbx_viewer.model.session import Session
 from gbx_viewer.ui.banner import Banner
+from gbx_viewer.ui.detector import DetectorPanel
 from gbx_viewer.ui.headline import Headline
+from gbx_viewer.ui.inference import InferencePanel
 from gbx_viewer.ui.panel import Elided, Panel
 from gbx_viewer.ui.run_list import RunList
 from gbx_viewer.ui.theme import LIGHT, THEMES, Theme, style_sheet
+from gbx_viewer.ui.trend import TrendPanel
 from gbx_viewer.ui.two_time import TwoTimePanel
 from gbx_viewer.ui.workers import Workers
 
@@ -84,7 +88,11 @@ class ViewerWindow(QMainWindow):
         self.headline = Headline()
         self.banner = Banner()
         self.two_time = TwoTimePanel(self.session, self.workers)
-        self.side: list[Panel] = []
+        self.detector = DetectorPanel(self.session, self.workers)
+        self.trend = TrendPanel()
+        self.phase_maps = PhaseMaps(self._memory.parent / "phase-maps")
+        self.inference = InferencePanel(self.session, self.workers, self.phase_maps)
+        self.side: list[Panel] = [self.trend, self.inference, self.detector]
         self.panels: list[Panel] = [self.two_time, *self.side]
 
     def _make_page(self) -> None:
@@ -94,10 +102,16 @@ class ViewerWindow(QMainWindow):
         self._columns.setHandleWidth(8)
         self._columns.addWidget(self.runs)
         self._columns.addWidget(self.two_time)
+        self._right = QSplitter(Qt.Orientation.Vertical)
+        self._right.setHandleWidth(8)
+        for panel in self.side:
+            self._right.addWidget(panel)
+        self._right.setChildrenCollapsible(False)
+        self._columns.addWidget(self._right)
         self._columns.setStretchFactor(1, 1)
-        self._columns.setSizes([330, 1000])
+        self._columns.setSizes([290, 880, 500])
         self._columns.setChildrenCollapsible(False)
-        self.splitters = {"columns": self._columns}
+        self.splitters = {"columns": self._columns, "right": self._right, "inference": self.inference.split}
         layout = QVBoxLayout(page)
         layout.setContentsMargins(10, 2, 10, 4)
         layout.setSpacing(8)
@@ -159,6 +173,11 @@ class ViewerWindow(QMainWindow):
         self.banner.retried.connect(self.retry)
         self.two_time.roi_chosen.connect(self.choose_roi)
         self.two_time.pointed.connect(self._pointed.say)
+        self.detector.pointed.connect(self._pointed.say)
+        self.detector.roi_chosen.connect(self.choose_roi)
+        self.trend.run_chosen.connect(self.choose)
+        self.trend.against_chosen.connect(self._against)
+        self.inference.run_chosen.connect(self.choose)
         for panel in self.panels:
             panel.enlarged.connect(self._enlarge)
 
@@ -228,16 +247,20 @@ class ViewerWindow(QMainWindow):
     def _show(self, view: ScanView) -> None:
         self.view = view
         self.two_time.show_scan(view, self.kept.roi)
+        self.detector.show_scan(view, self.kept.roi)
         self._tell()
         self.shown.emit(view.key)
 
     def _show_message(self, why: str | GbxError) -> None:
         self.view = None
         self.two_time.show_nothing(why)
+        self.detector.show_nothing("No detector image of this scan: see the two-time panel.")
         self._tell()
 
     def _tell(self) -> None:
         self.headline.show_scan(self.row, self.view, self.kept.roi, stale=self.session.standing.stale)
+        self.trend.show_rows(self.rows, self.row, self.kept.roi)
+        self.inference.show_scan(self.rows, self.row, self.view)
         if self.row is not None:
             self.setWindowTitle(f"{saying.line(self.row)} – GBX")
 
@@ -300,6 +323,9 @@ class ViewerWindow(QMainWindow):
             self.focus.pin(self.focus.uid)
         self._settle()
 
+    def _against(self, chosen: str) -> None:
+        self.kept.against = chosen
+
     def _button_follows(self) -> None:
         self.follow_button.blockSignals(True)
         self.follow_button.setChecked(self.focus.following)
@@ -330,6 +356,7 @@ class ViewerWindow(QMainWindow):
         self.two_time.colours.setCurrentText(self.kept.colours)
         self.two_time.recolour()
         self.runs.typed.setText(self.kept.filter)
+        self.trend.against.setCurrentText(self.kept.against)
 
     def _remember(self) -> None:
         self.kept.window = _text(self.saveGeometry())
@@ -346,6 +373,7 @@ class ViewerWindow(QMainWindow):
         for loop in (self._list_loop, self._live_loop):
             loop.stop()
         self.workers.close()
+        self.phase_maps.close()
         for loop in (self._list_loop, self._live_loop):
             loop.join(_CLOSE_SECONDS)
         self.session.close()
