@@ -9,8 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from gbx_beamline.catalog import Catalog, live_revision
+from gbx_beamline.config import HealthConfig
 from gbx_beamline.errors import GbxError, RunNotFoundError
 from gbx_viewer.model.feed import RunFeed
+from gbx_viewer.model.queue import Queue, read_queue
 from gbx_viewer.model.reading import read_live
 from gbx_viewer.model.runs import RunRow
 from gbx_viewer.model.scan import ScanView
@@ -23,6 +25,9 @@ LIST_SECONDS = 1.0
 
 LIVE_SECONDS = 0.1
 """Between two looks at the live record that is shown."""
+
+QUEUE_SECONDS = 3.0
+"""Between two questions to `gbx serve`."""
 
 _TELL_SECONDS = 0.4
 """Between two tellings while the first, long look goes on."""
@@ -166,3 +171,27 @@ class LiveLoop(_Loop):
             return
         # The list's loop says that the connection is gone; here only the pace slows down.
         self._wake.wait(1.0)
+
+
+class QueueLoop(_Loop):
+    """Asks `gbx serve` how its queue is.
+
+    Args:
+        settings: Where it answers.
+        tell: Told its state when it has changed. Called in this thread.
+    """
+
+    def __init__(self, settings: HealthConfig, tell: Callable[[Queue], None]) -> None:
+        super().__init__("gbx-view-queue", QUEUE_SECONDS)
+        self._settings = settings
+        self._tell = tell
+        self._said: Queue | None = None
+
+    def _look(self) -> None:
+        queue = read_queue(self._settings)
+        if queue != self._said:
+            self._said = queue
+            self._tell(queue)
+
+    def _failed(self, error: Exception) -> None:
+        """``read_queue`` has no errors of its own; what is odd was logged."""

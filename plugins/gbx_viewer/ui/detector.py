@@ -106,6 +106,8 @@ class DetectorPanel(Panel):
             self._forget("The detector image comes with the final record of this scan.")
         elif self._view is None or self._view.key != view.key:
             self._view = view
+            if self.picture is None:
+                self.calm("Reading the detector image …")
             self.slider.blockSignals(True)
             self.slider.setRange(0, max(view.frames - 1, 0))
             self.slider.blockSignals(False)

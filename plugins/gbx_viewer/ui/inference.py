@@ -72,7 +72,6 @@ class InferencePanel(Panel):
         layout.setContentsMargins(4, 2, 2, 2)
         self.plot: Plot = PlotItem(axisItems={"bottom": LogAxis("bottom")}, enableMenu=False)
         self.plot.hideButtons()
-        self.plot.getAxis("left").enableAutoSIPrefix(False)
         self.image = pg.ImageItem(axisOrder="col-major")
         self.plot.addItem(self.image)
         self._path = pg.PlotDataItem([], [])

@@ -41,4 +41,4 @@ def _paragraph(words: str, colour: str, size: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}\u00a0%"

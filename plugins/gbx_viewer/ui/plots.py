@@ -32,7 +32,7 @@ class LogAxis(AxisItem):
             return []
         low, high = math.floor(minVal), math.ceil(maxVal)
         leads = (1, 2, 5) if maxVal - minVal < 2.2 else (1,)
-        every = max(1, math.ceil((high - low) / max(size / 44.0, 1.0)))
+        every = max(1, math.ceil((maxVal - minVal) / max(size / 40.0, 1.0)))
         major = [power + math.log10(lead) for power in range(low, high + 1) if power % every == 0 for lead in leads]
         minor = [power + math.log10(lead) for power in range(low, high + 1) for lead in range(2, 10)]
         return [
@@ -57,7 +57,7 @@ def plain_plot(*, log_x: bool = False, log_y: bool = False) -> Plot:
     plot.hideButtons()
     for side in ("left", "bottom"):
         axis = plot.getAxis(side)
-        axis.enableAutoSIPrefix(False)
+        axis.setSIPrefixEnableRanges(())
         axis.setStyle(tickLength=-4, tickTextOffset=4)
     plot.getAxis("left").setWidth(AXIS_WIDTH)
     return plot
@@ -68,7 +68,7 @@ def dress(plot: Plot, theme: Theme) -> None:
     pen = pg.mkPen(theme.line, width=1)
     for side in ("left", "bottom", "right", "top"):
         axis = plot.getAxis(side)
-        axis.enableAutoSIPrefix(False)
+        axis.setSIPrefixEnableRanges(())
         axis.setPen(pen)
         axis.setTextPen(pg.mkPen(theme.ink))
         axis.setTickFont(font(theme, 9))

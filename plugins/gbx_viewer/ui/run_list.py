@@ -35,6 +35,7 @@ from PySide6.QtWidgets import (
 from gbx_beamline.errors import InputError
 from gbx_viewer.model import saying
 from gbx_viewer.model.filtering import EXAMPLE, Filter
+from gbx_viewer.model.queue import Queue
 from gbx_viewer.model.runs import RunRow, Status
 from gbx_viewer.ui.panel import Elided, Panel
 from gbx_viewer.ui.theme import LIGHT, Theme, font
@@ -217,6 +218,8 @@ class RunList(Panel):
         self.typed.textChanged.connect(self._refilter)
         self._status = QComboBox()
         self._status.addItems(["all", *Status])
+        self._status.setMinimumContentsLength(5)
+        self._status.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._status.currentIndexChanged.connect(self._refilter)
         self._wrong = Elided("wrong")
         self._wrong.hide()
@@ -233,7 +236,9 @@ class RunList(Panel):
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._nothing.setWordWrap(True)
         self._foot = Elided()
-        self.queue = Elided()
+        self.queue = QLabel()
+        self.queue.setObjectName("quiet")
+        self.queue.setWordWrap(True)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 4, 0, 8)
@@ -266,6 +271,18 @@ class RunList(Panel):
         self._delegate.marked = uids
         self.view.viewport().update()
 
+    def show_queue(self, queue: Queue) -> None:
+        """State of the service that analyses."""
+        self.queue.setObjectName("quiet" if queue.well else "flag")
+        self.queue.style().polish(self.queue)
+        self.queue.setText(queue.said)
+        self.queue.setToolTip("\n".join([queue.said, *(f"{name}: {said}" for name, said in queue.troubles.items())]))
+
+    def selected(self) -> list[str]:
+        """uids of the selected runs, in the order of the list."""
+        places = sorted(index.row() for index in self.view.selectedIndexes())
+        return [self.model.rows[place].uid for place in places]
+
     def select(self, uid: str) -> None:
         """Show which run is on screen, without choosing it."""
         index = self.model.place(uid)
@@ -293,7 +310,7 @@ class RunList(Panel):
             self._wrong.show()
         status = self._status.currentText()
         rows = [row for row in self._all if (status in ("all", row.status)) and self._filter(row)]
-        selected = {index.data(Qt.ItemDataRole.UserRole).uid for index in self.view.selectedIndexes()}
+        selected = self.selected()
         self._quietly = True
         self.model.show(rows)
         if selected and not self.view.selectedIndexes():
@@ -318,7 +335,7 @@ class RunList(Panel):
     def _selected(self) -> None:
         if self._quietly:
             return
-        uids = [index.data(Qt.ItemDataRole.UserRole).uid for index in self.view.selectedIndexes()]
+        uids = self.selected()
         if len(uids) == 1:
             self.chosen.emit(uids[0])
         elif uids:

@@ -162,7 +162,7 @@ class TrendPanel(Panel):
         room = 0.06 * (max(places) - min(places)) or (900.0 if found.against is Against.TIME else 0.5)
         self.share.setXRange(min(places) - room, max(places) + room, padding=0.0)
         label(self.share, theme, y="S_noneq")
-        label(self.drift, theme, x=found.label, y="drift / contrast (%)")
+        label(self.drift, theme, x=found.label, y="drift (%)")
         self._floor.setVisible(found.floor is not None)
         if found.floor is not None:
             self._floor.setRegion(found.floor)

@@ -188,6 +188,11 @@ class TwoTimePanel(Panel):
         """Which map is shown."""
         return "drift" if self.kinds.isChecked() else "g2"
 
+    @property
+    def cross_hair(self) -> tuple[float, float] | None:
+        """t1 and t2, s; None before there is a map."""
+        return self._cross
+
     def free_levels(self) -> None:
         """Levels by percentiles again."""
         self.locked.pop(self.kind, None)

@@ -7,20 +7,24 @@ import time
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QToolBar, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from gbx_beamline.errors import GbxError
 from gbx_viewer.model import saying
+from gbx_viewer.model.comparing import MOST_SCANS
 from gbx_viewer.model.focus import Focus, Wanted, wanted
 from gbx_viewer.model.kept import LARGEST, SMALLEST, Kept, load_kept, save_kept
-from gbx_viewer.model.loops import ListLoop, LiveLoop, Rows
+from gbx_viewer.model.loops import ListLoop, LiveLoop, QueueLoop, Rows
 from gbx_viewer.model.phase_map import PhaseMaps
+from gbx_viewer.model.queue import Queue
 from gbx_viewer.model.reading import read_scan
 from gbx_viewer.model.runs import RunRow
 from gbx_viewer.model.scan import ScanView
 from gbx_viewer.model.session import Session
+from gbx_viewer.ui.actions import Actions
 from gbx_viewer.ui.banner import Banner
+from gbx_viewer.ui.compare import ComparePanel
 from gbx_viewer.ui.detector import DetectorPanel
 from gbx_viewer.ui.headline import Headline
 from gbx_viewer.ui.inference import InferencePanel
@@ -48,6 +52,7 @@ class ViewerWindow(QMainWindow):
     rows_came = Signal(object)
     live_came = Signal(object)
     looked = Signal(object)
+    queue_came = Signal(object)
     shown = Signal(str)
     """A scan is on screen; its key."""
 
@@ -65,20 +70,21 @@ class ViewerWindow(QMainWindow):
         self.theme: Theme = THEMES.get(self.kept.theme, LIGHT).scaled(self.kept.scale)
         self._make_panels()
         self._make_page()
-        self._make_tools()
-        self._make_shortcuts()
+        self.commands = Actions(self)
         self._connect()
         self.dress(self.theme)
         self._remember_back()
         self._list_loop = ListLoop(session, self.rows_came.emit, self.looked.emit)
         self._live_loop = LiveLoop(session, self.live_came.emit)
+        self._queue_loop = QueueLoop(session.config.serve.health, self.queue_came.emit)
+        self._loops = (self._list_loop, self._live_loop, self._queue_loop)
         self._clock = QTimer(self)
         self._clock.timeout.connect(self._look_at_standing)
 
     def begin(self) -> None:
         """Look into the catalog from now on."""
-        self._list_loop.start()
-        self._live_loop.start()
+        for loop in self._loops:
+            loop.start()
         self._clock.start(_STANDING_MS)
 
     # --- parts
@@ -93,15 +99,19 @@ class ViewerWindow(QMainWindow):
         self.phase_maps = PhaseMaps(self._memory.parent / "phase-maps")
         self.inference = InferencePanel(self.session, self.workers, self.phase_maps)
         self.side: list[Panel] = [self.trend, self.inference, self.detector]
-        self.panels: list[Panel] = [self.two_time, *self.side]
+        self.compare = ComparePanel(self.session, self.workers)
+        self.panels: list[Panel] = [self.two_time, self.compare, *self.side]
 
     def _make_page(self) -> None:
-        page = QWidget()
+        page = self.page = QWidget()
         page.setObjectName("page")
         self._columns = QSplitter(Qt.Orientation.Horizontal)
         self._columns.setHandleWidth(8)
         self._columns.addWidget(self.runs)
-        self._columns.addWidget(self.two_time)
+        self._middle = QStackedWidget()
+        self._middle.addWidget(self.two_time)
+        self._middle.addWidget(self.compare)
+        self._columns.addWidget(self._middle)
         self._right = QSplitter(Qt.Orientation.Vertical)
         self._right.setHandleWidth(8)
         for panel in self.side:
@@ -125,51 +135,14 @@ class ViewerWindow(QMainWindow):
         self.statusBar().addPermanentWidget(self._place, 2)
         self.statusBar().setSizeGripEnabled(False)
 
-    def _make_tools(self) -> None:
-        bar = QToolBar("tools")
-        bar.setObjectName("tools")
-        bar.setMovable(False)
-        self.addToolBar(bar)
-        self.follow_button = _button("Follow newest", "Show the newest scan as it comes (F)", checkable=True)
-        self.follow_button.setChecked(True)
-        self.follow_button.toggled.connect(self._follow)
-        self.pin_button = _button("Pin", "Stay at this scan (P)")
-        self.pin_button.clicked.connect(self.pin)
-        self.copy_button = _button("Copy uid", "The whole uid of this scan into the clipboard (U)")
-        self.copy_button.clicked.connect(self.copy_uid)
-        self.theme_button = _button("Dark", "Dark or light (T)")
-        self.theme_button.clicked.connect(self.other_theme)
-        for button in (self.follow_button, self.pin_button, self.copy_button, self.theme_button):
-            bar.addWidget(button)
-
-    def _make_shortcuts(self) -> None:
-        for keys, what in (
-            ("F", self.follow_button.toggle),
-            ("P", self.pin),
-            ("U", self.copy_uid),
-            ("T", self.other_theme),
-            ("D", self.two_time.kinds.toggle),
-            ("L", self.two_time.free_levels),
-            ("0", self.two_time.whole),
-            ("[", lambda: self.two_time.next_roi(-1)),
-            ("]", lambda: self.two_time.next_roi(1)),
-            ("J", lambda: self.runs.step(1)),
-            ("K", lambda: self.runs.step(-1)),
-            ("/", self.runs.typed.setFocus),
-            ("F5", self.retry),
-            ("F11", self._full_screen),
-            ("Ctrl++", lambda: self.zoom_text(1.1)),
-            ("Ctrl+=", lambda: self.zoom_text(1.1)),
-            ("Ctrl+-", lambda: self.zoom_text(1 / 1.1)),
-            ("Ctrl+Q", self.close),
-        ):
-            QShortcut(QKeySequence(keys), self).activated.connect(what)
-
     def _connect(self) -> None:
         self.rows_came.connect(self._rows_came)
         self.live_came.connect(self._live_came)
         self.looked.connect(self._looked)
         self.runs.chosen.connect(self.choose)
+        self.runs.compared.connect(self.compare_runs)
+        self.compare.closed.connect(self.back)
+        self.queue_came.connect(self._queue_came)
         self.banner.retried.connect(self.retry)
         self.two_time.roi_chosen.connect(self.choose_roi)
         self.two_time.pointed.connect(self._pointed.say)
@@ -191,7 +164,7 @@ class ViewerWindow(QMainWindow):
     def _looked(self, error: Exception | None) -> None:
         if error is None and not self.rows:
             self.runs.show_rows(())
-            for panel in self.panels:
+            for panel in (self.two_time, *self.side):
                 panel.calm("No scan so far.")
         elif error is not None and not self.rows:
             self.runs.calm(error if isinstance(error, GbxError) else str(error))
@@ -216,6 +189,9 @@ class ViewerWindow(QMainWindow):
         self._place.say(f"{standing.address or 'embedded catalog'}   ·   {read}   ·   only reads")
         self.headline.show_scan(self.row, self.view, self.kept.roi, stale=standing.stale)
 
+    def _queue_came(self, queue: Queue) -> None:
+        self.runs.show_queue(queue)
+
     # --- what is shown
 
     def _settle(self) -> None:
@@ -224,7 +200,8 @@ class ViewerWindow(QMainWindow):
         self.row = row
         if row is None:
             return
-        self.runs.select(row.uid)
+        if self._middle.currentWidget() is self.two_time:
+            self.runs.select(row.uid)
         aim = wanted(row)
         if aim != self._wanted:
             self._wanted = aim
@@ -268,8 +245,9 @@ class ViewerWindow(QMainWindow):
 
     def choose(self, uid: str) -> None:
         """Show a run and stay there."""
+        self._compare_none()
         self.focus.pin(uid)
-        self._button_follows()
+        self.commands.show_following(self.focus.following)
         self._settle()
 
     def pin(self) -> None:
@@ -282,6 +260,40 @@ class ViewerWindow(QMainWindow):
         self.kept.roi = name
         if self.view is not None:
             self._show(self.view)
+        if self._middle.currentWidget() is self.compare and self.compare.uids:
+            self.compare_runs(sorted(self.compare.uids))
+
+    def compare_selected(self) -> None:
+        """Show the runs that are selected in the list side by side."""
+        self.compare_runs(self.runs.selected())
+
+    def compare_runs(self, uids: list[str]) -> None:
+        """Show runs side by side; with fewer than two, say how to choose them."""
+        chosen = [row for row in self.rows if row.uid in uids]
+        self._middle.setCurrentWidget(self.compare)
+        self.runs.mark({row.uid for row in chosen})
+        if len(chosen) > 1:
+            if self.focus.uid:
+                self.focus.pin(self.focus.uid)
+                self.commands.show_following(False)
+            self.compare.show_rows(chosen, self.kept.roi)
+        else:
+            self.compare.clear()
+            self.compare.calm(f"Select two to {MOST_SCANS} runs in the list: hold Ctrl or Shift and click.")
+
+    def back(self) -> None:
+        """From a comparison to one scan, from one panel to all."""
+        self._compare_none()
+        for panel in (self.runs, *self.side, self.two_time):
+            panel.setVisible(True)
+        self._middle.setVisible(True)
+        if self.focus.uid:
+            self.runs.select(self.focus.uid)
+
+    def _compare_none(self) -> None:
+        self.compare.clear()
+        self.runs.mark(set())
+        self._middle.setCurrentWidget(self.two_time)
 
     def copy_uid(self) -> None:
         """The uid into the clipboard."""
@@ -310,13 +322,14 @@ class ViewerWindow(QMainWindow):
         """Take on a theme."""
         self.theme = theme
         self.setStyleSheet(style_sheet(theme))
-        self.theme_button.setText("Light" if theme.name == "dark" else "Dark")
+        self.commands.theme.setText("Light" if theme.name == "dark" else "Dark")
         self.runs.dress(theme)
         self.headline.dress(theme)
         for panel in self.panels:
             panel.dress(theme)
 
-    def _follow(self, on: bool) -> None:
+    def set_following(self, on: bool) -> None:
+        """Go with the newest scan, or stay."""
         if on:
             self.focus.follow()
         elif self.focus.uid:
@@ -326,19 +339,18 @@ class ViewerWindow(QMainWindow):
     def _against(self, chosen: str) -> None:
         self.kept.against = chosen
 
-    def _button_follows(self) -> None:
-        self.follow_button.blockSignals(True)
-        self.follow_button.setChecked(self.focus.following)
-        self.follow_button.blockSignals(False)
-
     def _enlarge(self, panel: Panel) -> None:
         """One panel alone, or all again."""
-        others = [one for one in (self.runs, *self.panels) if one is not panel]
+        middle = panel in (self.two_time, self.compare)
+        others: list[QWidget] = [self.runs, *(one for one in self.side if one is not panel)]
+        if not middle:
+            others.append(self._middle)
         alone = any(one.isVisible() for one in others)
         for one in others:
             one.setVisible(not alone)
 
-    def _full_screen(self) -> None:
+    def full_screen(self) -> None:
+        """All of the screen, or a window again."""
         if self.isFullScreen():
             self.showNormal()
         else:
@@ -370,22 +382,14 @@ class ViewerWindow(QMainWindow):
         """End the threads, as far as they can be ended now."""
         self._remember()
         self._clock.stop()
-        for loop in (self._list_loop, self._live_loop):
+        for loop in self._loops:
             loop.stop()
         self.workers.close()
         self.phase_maps.close()
-        for loop in (self._list_loop, self._live_loop):
+        for loop in self._loops:
             loop.join(_CLOSE_SECONDS)
         self.session.close()
         super().closeEvent(event)
-
-
-def _button(text: str, tip: str, *, checkable: bool = False) -> QToolButton:
-    made = QToolButton()
-    made.setText(text)
-    made.setToolTip(tip)
-    made.setCheckable(checkable)
-    return made
 
 
 def _bytes(text: str) -> QByteArray:
