@@ -108,7 +108,8 @@ class RunBook:
     def open_since(self) -> float | None:
         """Unix time, s, of the earliest start of a run that had not ended when it was heard of; None without any."""
         return min(
-            (k.run["time"] for k in self._known.values() if k.run.get("time") and not k.run["stopped"]), default=None
+            (k.run["time"] for k in self._known.values() if k.run.get("time") is not None and not k.run["stopped"]),
+            default=None,
         )
 
     def hear_runs(self, entries: Iterable[Entry]) -> set[str]:
@@ -174,7 +175,7 @@ def _row(uid: str, known: _Known) -> RunRow:
         uid=uid,
         sample=_text(known.run.get("sample")) or _text(scan.get("sample")),
         temperature=_temperature(known.run, scan),
-        started=number(known.run.get("time") or scan.get("started")),
+        started=number(scan.get("started") if known.run.get("time") is None else known.run["time"]),
         status=status,
         why=why,
         record=key,

@@ -68,7 +68,9 @@ def dress(plot: Plot, theme: Theme) -> None:
     pen = pg.mkPen(theme.line, width=1)
     for side in ("left", "bottom", "right", "top"):
         axis = plot.getAxis(side)
+        # Units stand in the labels, as people at the beamline write them.
         axis.setSIPrefixEnableRanges(())
+        axis.updateAutoSIPrefix()
         axis.setPen(pen)
         axis.setTextPen(pg.mkPen(theme.ink))
         axis.setTickFont(font(theme, 9))
