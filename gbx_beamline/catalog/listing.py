@@ -97,7 +97,8 @@ def list_entries(
         while most is None or offset < most:
             limit = PAGE if most is None else min(PAGE, most - offset)
             page = {"page[offset]": offset, "page[limit]": limit}
-            found = handle_error(http.get(link, params=asked | page)).json()["data"]
+            answer: Any = handle_error(http.get(link, params=asked | page))
+            found = answer.json()["data"]
             if found:
                 yield [Entry(one["id"], _selected(one)) for one in found]
             if len(found) < limit:

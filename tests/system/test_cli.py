@@ -45,6 +45,7 @@ OWN_COMMANDS = (
     "demo",
     "import",
     "serve",
+    "view",
     "queue",
     "reprocess",
     "simulate",
