@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 from tiled.client.utils import handle_error
@@ -86,24 +87,28 @@ def list_entries(
     Raises:
         CatalogError: the catalog is unreachable or refuses.
     """
+    asked, link = _question(what, since), _link(catalog, what)
+    http, offset = catalog.root.context.http_client, 0
     with said_in_words(catalog.uri):
-        parent: Any = catalog.raw
-        if what is not Listing.RUNS:
-            if what.value not in catalog.processed:
-                return
-            parent = catalog.processed[what.value]
-        asked = _question(what, since)
-        http, link, offset = catalog.root.context.http_client, parent.item["links"]["search"], 0
         while most is None or offset < most:
             limit = PAGE if most is None else min(PAGE, most - offset)
-            page = {"page[offset]": offset, "page[limit]": limit}
-            answer: Any = handle_error(http.get(link, params=asked | page))
+            answer: Any = http.get(link, params=asked | {"page[offset]": offset, "page[limit]": limit})
+            if answer.status_code == HTTPStatus.NOT_FOUND:
+                return
+            handle_error(answer)
             found = answer.json()["data"]
             if found:
                 yield [Entry(one["id"], _selected(one)) for one in found]
             if len(found) < limit:
                 return
             offset += len(found)
+
+
+def _link(catalog: Catalog, what: Listing) -> str:
+    """Tiled's search route of a list, whether or not the list exists: asking for that would double the requests."""
+    if what is Listing.RUNS:
+        return catalog.raw.item["links"]["search"]
+    return f"{catalog.processed.item['links']['search'].rstrip('/')}/{what.value}"
 
 
 def _question(what: Listing, since: float | None) -> dict[str, Any]:

@@ -126,8 +126,8 @@ class ComparePanel(Panel):
         dress(plot, theme)
         drawn = one.tile
         roi = one.view.roi(one.index) if one.view is not None else None
-        said = [one.row.sample or "unnamed", saying.kelvin(one.row.temperature), saying.moment(one.row.started)]
-        words = (*said, saying.share(roi), saying.diffusivity(one.row))
+        said = [saying.kelvin(one.row.temperature), saying.share(roi), saying.diffusivity(one.row)]
+        words = (*said, one.row.sample or "unnamed", saying.moment(one.row.started))
         self._note(plot, "  ·  ".join(filter(None, words)))
         plot.getAxis("left").setPen(line(theme.colour(place), width=3.0))
         label(plot, theme, x=f"t1 ({name})", y=f"t2 ({name})")

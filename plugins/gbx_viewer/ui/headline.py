@@ -105,6 +105,8 @@ class Headline(QFrame):
             roi: Name of the chosen q-ROI.
             stale: True where nobody knows whether it still is so.
         """
+        if view is not None and row is not None and view.scan.run_uid != row.uid:
+            view = None
         if row is None:
             self._name.say("No scan so far")
             self._about.say("the first one appears here by itself")

@@ -100,7 +100,7 @@ class InferencePanel(Panel):
         dress(self.bar, theme)
         self.bar.getAxis("left").setWidth(0)
         self.bar.getAxis("right").setWidth(42)
-        self.bar.setLabel("right", "simulated S", color=theme.ink, **{"font-size": f"{theme.points(9):.1f}pt"})
+        label(self.bar, theme, right="simulated S")
         self.image.setLookupTable(colour_table(theme, "viridis"))
         label(self.plot, theme, x="D (Å²/s)", y="λ_GB")
         self._draw()
@@ -125,6 +125,8 @@ class InferencePanel(Panel):
             self._ask_map()
             return
         self._key, self.verdict = said.key, None
+        self.note.say("")
+        self.calm("Reading what the model says …")
         self._workers.run(
             "inference", lambda: self._session.read(lambda c: read_verdict(c, said.key)), self._came, self._absent
         )

@@ -70,26 +70,28 @@ def dress(plot: Plot, theme: Theme) -> None:
         axis = plot.getAxis(side)
         # Units stand in the labels, as people at the beamline write them.
         axis.setSIPrefixEnableRanges(())
-        axis.updateAutoSIPrefix()
+        axis.enableAutoSIPrefix(False)
         axis.setPen(pen)
         axis.setTextPen(pg.mkPen(theme.ink))
         axis.setTickFont(font(theme, 9))
         axis.label.setFont(font(theme, 9.5))
         axis.labelStyle = {"color": theme.ink, "font-size": f"{theme.points(9.5):.1f}pt"}
         if axis.labelText:
-            axis.setLabel(axis.labelText, **axis.labelStyle)
+            axis.setLabel(axis.labelText, siPrefixEnableRanges=(), **axis.labelStyle)
     plot.getAxis("left").setWidth(round(AXIS_WIDTH * max(theme.scale, 0.9)))
     plot.getViewBox().setBackgroundColor(theme.panel)
     plot.titleLabel.setAttr("color", theme.quiet)
 
 
-def label(plot: Plot, theme: Theme, *, x: str | None = None, y: str | None = None) -> None:
+def label(plot: Plot, theme: Theme, *, x: str | None = None, y: str | None = None, right: str | None = None) -> None:
     """Axis labels, with their units in them."""
-    look: dict[str, Any] = {"color": theme.ink, "font-size": f"{theme.points(9.5):.1f}pt"}
+    look: dict[str, Any] = {"color": theme.ink, "font-size": f"{theme.points(9.5):.1f}pt", "siPrefixEnableRanges": ()}
     if x is not None:
         plot.setLabel("bottom", x, **look)
     if y is not None:
         plot.setLabel("left", y, **look)
+    if right is not None:
+        plot.setLabel("right", right, **look)
 
 
 class Note:

@@ -286,7 +286,8 @@ class RunList(Panel):
     def select(self, uid: str) -> None:
         """Show which run is on screen, without choosing it."""
         index = self.model.place(uid)
-        if not index.isValid():
+        if not index.isValid() or (index == self.view.currentIndex() and self.selected() == [uid]):
+            # Whoever has scrolled elsewhere is to stay there.
             return
         self._quietly = True
         selection = self.view.selectionModel()

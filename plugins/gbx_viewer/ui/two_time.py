@@ -76,6 +76,7 @@ class TwoTimePanel(Panel):
         """Limits that a person set, by the kind of map; they survive a change of scan."""
         self._cross: tuple[float, float] | None = None
         self._held = False
+        self._coloured: MapKind = "g2"
         self._make_tools()
         self._make_plots()
 
@@ -90,7 +91,7 @@ class TwoTimePanel(Panel):
         self.kinds.setText("Drift")
         self.kinds.setCheckable(True)
         self.kinds.setToolTip("The drift of Eq. 2: g2 minus its mean over age at the same lag (D)")
-        self.kinds.toggled.connect(lambda _: self._other_kind())
+        self.kinds.toggled.connect(lambda _: self._ask())
         self.colours = QComboBox()
         self.colours.addItems(UNIFORM)
         self.colours.setToolTip("Colours of g2; all perceptually uniform")
@@ -203,10 +204,6 @@ class TwoTimePanel(Panel):
         if self.view is not None and self.view.names:
             self.roi_chosen.emit(self.view.names[(self.index + by) % len(self.view.names)])
 
-    def _other_kind(self) -> None:
-        self.recolour()
-        self._ask()
-
     def _ask(self, *, anew: bool = True) -> None:
         if (view := self.view) is None:
             return
@@ -265,6 +262,8 @@ class TwoTimePanel(Panel):
             self.calm("No pair of valid frames in this q-ROI, so there is nothing to draw.")
             self.note.say("")
             return
+        if self._coloured != self.shown.kind:
+            self.recolour()
         self.image.setImage(drawn.image, autoLevels=False, levels=None)
         self.image.setRect(*drawn.start, *drawn.span)
         self.bar.blockSignals(True)
@@ -285,7 +284,7 @@ class TwoTimePanel(Panel):
         label(self.plot, theme, y=f"t2 ({name})")
         label(self.traces.plot, theme, x=f"t1 ({name}); age and lag count from the first frame")
         said = "drift of g2" if shown.kind == "drift" else "g2, baseline 1"
-        self.bar.setLabel("right", said, color=theme.ink, **{"font-size": f"{theme.points(9.5):.1f}pt"})
+        label(self.bar, theme, right=said)
         roi = view.roi(self.index)
         per_cell = self.drawn.frames_per_cell if self.drawn is not None else shown.frames_per_cell
         parts = [
@@ -299,10 +298,11 @@ class TwoTimePanel(Panel):
 
     def recolour(self) -> None:
         """Colours of the kind of map that is shown."""
-        name = DIVERGING if self.kind == "drift" else self.colours.currentText()
+        self._coloured = self.kind if self.shown is None else self.shown.kind
+        name = DIVERGING if self._coloured == "drift" else self.colours.currentText()
         self.image.setLookupTable(colour_table(self._theme, name))
         self.bar.setColorMap(pg.colormap.get(name))
-        self.colours.setEnabled(self.kind == "g2")
+        self.colours.setEnabled(self._coloured == "g2")
 
     # --- place and cursor
 

@@ -53,8 +53,6 @@ class ViewerWindow(QMainWindow):
     live_came = Signal(object)
     looked = Signal(object)
     queue_came = Signal(object)
-    shown = Signal(str)
-    """A scan is on screen; its key."""
 
     def __init__(self, session: Session, memory: Path) -> None:
         super().__init__()
@@ -67,6 +65,7 @@ class ViewerWindow(QMainWindow):
         self.row: RunRow | None = None
         self.view: ScanView | None = None
         self._wanted: Wanted | None = None
+        self._connected = False
         self.theme: Theme = THEMES.get(self.kept.theme, LIGHT).scaled(self.kept.scale)
         self._make_panels()
         self._make_page()
@@ -119,7 +118,7 @@ class ViewerWindow(QMainWindow):
         self._right.setChildrenCollapsible(False)
         self._columns.addWidget(self._right)
         self._columns.setStretchFactor(1, 1)
-        self._columns.setSizes([290, 880, 500])
+        self._columns.setSizes([320, 860, 490])
         self._columns.setChildrenCollapsible(False)
         self.splitters = {"columns": self._columns, "right": self._right, "inference": self.inference.split}
         layout = QVBoxLayout(page)
@@ -179,11 +178,14 @@ class ViewerWindow(QMainWindow):
 
     def _absent(self, error: GbxError) -> None:
         self._show_message(error)
-        # Asked for again at the next look: the connection may be back by then.
-        self._wanted = None
 
     def _look_at_standing(self) -> None:
         standing = self.session.standing
+        if standing.connected and not self._connected:
+            # What could not be read while there was no connection is asked for again.
+            self._wanted = None
+            self._settle()
+        self._connected = standing.connected
         self.banner.show_standing(standing)
         read = f"read {time.strftime('%H:%M:%S', time.localtime(standing.read))}" if standing.read else "opening …"
         self._place.say(f"{standing.address or 'embedded catalog'}   ·   {read}   ·   only reads")
@@ -205,6 +207,9 @@ class ViewerWindow(QMainWindow):
         aim = wanted(row)
         if aim != self._wanted:
             self._wanted = aim
+            if self.view is not None and self.view.scan.run_uid != row.uid:
+                # Numbers and pictures of one scan must never stand below the name of another.
+                self._show_message(f"Reading {saying.line(row)} …")
             if aim.live is not None:
                 self.workers.drop("scan")
                 self._live_loop.follow(*aim.live)
@@ -222,16 +227,24 @@ class ViewerWindow(QMainWindow):
         )
 
     def _show(self, view: ScanView) -> None:
+        grown = (
+            self.view is not None
+            and view.live is not None
+            and (self.view.key, self.view.state) == (view.key, view.state)
+        )
         self.view = view
         self.two_time.show_scan(view, self.kept.roi)
-        self.detector.show_scan(view, self.kept.roi)
-        self._tell()
-        self.shown.emit(view.key)
+        if grown:
+            # Some revisions a second: what they do not change is left alone.
+            self.headline.show_scan(self.row, view, self.kept.roi, stale=self.session.standing.stale)
+        else:
+            self.detector.show_scan(view, self.kept.roi)
+            self._tell()
 
     def _show_message(self, why: str | GbxError) -> None:
         self.view = None
         self.two_time.show_nothing(why)
-        self.detector.show_nothing("No detector image of this scan: see the two-time panel.")
+        self.detector.show_nothing("No detector image of this scan so far: see the two-time panel.")
         self._tell()
 
     def _tell(self) -> None:
