@@ -98,7 +98,7 @@ class OnSharedDisk:
         except OSError as error:
             shutil.rmtree(place, ignore_errors=True)
             raise CatalogError(
-                f"the catalog takes no results: {self._store}: {error.strerror or error}",
+                f"nothing can be written to {self._store} ({error.strerror or error})",
                 needed=f"{sum(array.nbytes for array in arrays.values()) / 1e6:,.0f} MB of room, which may be written",
                 action="make room or make it writable",
             ) from error

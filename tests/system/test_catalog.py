@@ -242,9 +242,9 @@ def test_a_store_that_the_server_cannot_read_is_told(on_disk: Catalog, result: S
 def test_a_store_that_takes_nothing_is_told(on_disk: Catalog, result: ScanResult, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     blocked = TiledSink(dataclasses.replace(on_disk, store=tmp_path / "file"))
-    with pytest.raises(CatalogError, match=r"the catalog takes no results: .*MB of room, which may be written"):
+    with pytest.raises(CatalogError, match=r"nothing can be written to .*MB of room, which may be written"):
         blocked.publish(of_run(result, "blocked"))
-    with pytest.raises(CatalogError, match="the catalog takes no results"):
+    with pytest.raises(CatalogError, match="the catalog takes no results: nothing can be written to"):
         blocked.try_writing()
 
 
