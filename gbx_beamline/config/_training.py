@@ -47,8 +47,8 @@ class TrainingData(Strict):
     without: tuple[str, ...] = ()
     """Effects of the measurement that are switched off, by name, e.g. beam_motion."""
     clean: bool = False
-    """The paper's own g2, of one straight boundary, with neither noise nor any effect of a measurement: shows what a network
-    is able to, and is never shipped."""
+    """The paper's own g2, of one straight boundary, with neither noise nor any effect of a measurement: shows what a
+    network is able to, and is never shipped."""
 
     @field_validator(
         "log10_diffusivity", "log10_gamma", "gb_fraction", "temperature_k", "q_par", "window_s", "pixels", "counts"

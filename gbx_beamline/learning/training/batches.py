@@ -147,7 +147,7 @@ def simulate_arrays(rng: np.random.Generator, count: int, data: TrainingData, *,
 def _seen(rng: np.random.Generator, shots: Sequence[_Shot], data: TrainingData, cells: int) -> ScanArrays:
     """Measure and look at them."""
     maps = [_maps(rng, shot, data, cells) for shot in shots]
-    features = roi_features(np.concatenate(maps), _facts(rng, shots, maps, cells))
+    features = roi_features(np.concatenate(maps), _facts(rng, shots, maps, data, cells))
     return ScanArrays(
         maps=features[0].astype(np.float16),
         curves=features[1],
@@ -298,10 +298,13 @@ def _switched(measurement: Measurement, data: TrainingData) -> Measurement:
 
 
 def _facts(
-    rng: np.random.Generator, shots: Sequence[_Shot], maps: Sequence[NDArray[np.float32]], cells: int
+    rng: np.random.Generator,
+    shots: Sequence[_Shot],
+    maps: Sequence[NDArray[np.float32]],
+    data: TrainingData,
+    cells: int,
 ) -> RoiFacts:
-    """What the analysis would say of these scans, with its errors."""
-
+    """What the analysis would say of these scans, with its errors; of clean ones, the truth."""
     rois = [len(shot.q) for shot in shots]
 
     def each(name: str) -> NDArray[np.float64]:
@@ -314,11 +317,12 @@ def _facts(
     per_cell = shots[0].measurement.frames // cells
     level = np.concatenate([np.nanmean(one, axis=(1, 2)) for one in maps]) - 1.0
     size = each("speckle_size")
+    baseline = np.ones(len(pixels)) if data.clean else baseline_found(rng, each("unevenness"), level, size, pixels)
     return RoiFacts(
         pixels=pixels,
         counts=each("mean_counts") * per_cell,
         q=np.concatenate([shot.q for shot in shots]),
-        static_baseline=baseline_found(rng, each("unevenness"), level, size, pixels),
+        static_baseline=baseline,
         speckle_size=size_found(rng, size, np.repeat(rng.random(len(shots)) < SIZE_UNKNOWN, rois)),
         temperature=shared([shot.temperature for shot in shots]),
         window=shared([per_cell * cells * shot.measurement.frame_time for shot in shots]),
