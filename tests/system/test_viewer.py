@@ -350,6 +350,7 @@ def test_levels_roi_and_layout_survive_a_change_of_scan_and_a_restart(
     assert set(again.kept.splitters) == set(again.splitters)
 
 
+@pytest.mark.slow
 def test_a_server_that_restarts_is_found_again_and_nothing_shown_is_lost(
     open_window: Callable[[], ViewerWindow], beamline: Beamline, until: Until
 ) -> None:

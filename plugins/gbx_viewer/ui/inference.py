@@ -162,6 +162,8 @@ class InferencePanel(Panel):
             return
         self._conditions = conditions
         self.phase = None
+        # The map of another kind of scan must not stand behind this posterior.
+        self._draw_map()
         self._note.say("simulating the phase map …", self._theme)
         self._workers.run("phase", lambda: self._maps.of(conditions), self._mapped, self._unmapped)
 
