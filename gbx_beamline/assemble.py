@@ -23,6 +23,7 @@ from gbx_beamline.errors import (
     RunUnfinishedError,
 )
 from gbx_beamline.records import ScanFailure, ScanInference, ScanInfo, ScanResult
+from gbx_beamline.traces import read_channels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,7 +175,14 @@ def analyze_run(
             if existing is not None and not dry_run and not (existing.failed and retry_failed):
                 return Analysis(key=existing.key, outcome=None)
             outcome = replace(
-                pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array), provenance=made_by
+                pipeline.analyze(
+                    series,
+                    settings,
+                    scan=scan,
+                    catalog_array=catalog.array,
+                    readings=read_channels(run, settings.traces),
+                ),
+                provenance=made_by,
             )
     except CatalogError:
         raise

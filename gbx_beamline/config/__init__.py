@@ -39,21 +39,38 @@ from gbx_beamline.config._serve import (
     TriggersConfig,
 )
 from gbx_beamline.config._simulation import MeasurementSimulation, PaperSimulation, SimulationConfig
+from gbx_beamline.config._traces import (
+    START,
+    TEMPERATURE,
+    ChannelConfig,
+    ClockConfig,
+    DoseConfig,
+    GateConfig,
+    HoldConfig,
+    TracesConfig,
+)
 from gbx_beamline.config._training import TrainingConfig, TrainingData, TrainingNetwork
 from gbx_beamline.errors import ConfigError
 
 __all__ = [
     "DEFAULT_RULE",
     "LARGEST_Q",
+    "START",
+    "TEMPERATURE",
     "AnalysisConfig",
     "CareConfig",
     "CatalogConfig",
+    "ChannelConfig",
+    "ClockConfig",
     "Config",
     "CorrelationConfig",
     "DemoConfig",
     "DemoDynamics",
+    "DoseConfig",
+    "GateConfig",
     "GeometryConfig",
     "HealthConfig",
+    "HoldConfig",
     "KafkaConfig",
     "LiveConfig",
     "MaskConfig",
@@ -72,6 +89,7 @@ __all__ = [
     "ServeConfig",
     "SimulationConfig",
     "SweepConfig",
+    "TracesConfig",
     "TrainingConfig",
     "TrainingData",
     "TrainingNetwork",
