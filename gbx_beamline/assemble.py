@@ -361,4 +361,6 @@ def _scans_of_catalog(catalog: Catalog, samples: Sequence[str], runs: Sequence[s
             raise RunNotFoundError(
                 f"run {run} was not analysed: {outcome.reason}", needed="an analysed run", action="leave it out"
             )
-        yield ExperimentalScan(two_time=outcome.two_time, run=run, group=outcome.scan.sample or "unnamed sample")
+        yield ExperimentalScan(
+            two_time=outcome.analysed_two_time, run=run, group=outcome.scan.sample or "unnamed sample"
+        )

@@ -147,9 +147,7 @@ def measure_segments(
                 stop_time=segment.stop_time,
                 temperature=segment.temperature,
                 chosen=number == chosen,
-                rois=tuple(
-                    _roi(name, *said) for name, said in zip(tt.names, zip(shares, whole, strict=True), strict=True)
-                ),
+                rois=tuple(_roi(*one) for one in said),
             )
         )
     return tuple(measured)

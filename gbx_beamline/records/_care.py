@@ -174,12 +174,16 @@ class Exclusions:
 
     def words(self) -> tuple[str, ...]:
         """Plain words for the flags of a record."""
-        lines = [f"{_number(frames, 'frame')} left out: {reason}" for reason, frames in self.frames.items()]
+        lines = []
+        for reason, frames in self.frames.items():
+            spans = [_span(part) for part in self.segments if part.reason == reason and not part.together]
+            where = f" ({_listed(spans)})" if spans else ""
+            lines.append(f"{_number(frames, 'frame')} left out: {reason}{where}")
         lines += [f"{_number(pixels, 'pixel')} left out: {reason}" for reason, pixels in self.pixels.items()]
         lines += [
-            f"{part.reason or part.kind} from {part.start_time:.5g} to {part.stop_time:.5g} s"
+            f"{part.reason} from {_span(part)}"
             for part in self.segments
-            if not part.together
+            if part.reason and not part.together and part.reason not in self.frames
         ]
         return (*lines, *self.notes)
 
@@ -187,3 +191,12 @@ class Exclusions:
 def _number(items: Iterable[object], what: str) -> str:
     count = len(tuple(items))
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _span(part: Segment) -> str:
+    return f"{part.start_time:.5g} to {part.stop_time:.5g} s"
+
+
+def _listed(spans: list[str]) -> str:
+    more = f" and {len(spans) - 4} more" if len(spans) > 4 else ""
+    return ", ".join(spans[:4]) + more
