@@ -26,6 +26,7 @@ from gbx_beamline.config._analysis import (
 )
 from gbx_beamline.config._base import LARGEST_Q, Strict
 from gbx_beamline.config._demo import DemoConfig, DemoDynamics
+from gbx_beamline.config._groups import GroupsConfig
 from gbx_beamline.config._models import ModelsConfig
 from gbx_beamline.config._paper_family import PaperFamilyConfig
 from gbx_beamline.config._selection import DEFAULT_RULE, RuleName, SelectionRule
@@ -69,6 +70,7 @@ __all__ = [
     "DoseConfig",
     "GateConfig",
     "GeometryConfig",
+    "GroupsConfig",
     "HealthConfig",
     "HoldConfig",
     "KafkaConfig",
@@ -130,6 +132,7 @@ class Config(Strict):
         default_factory=lambda: {DEFAULT_RULE: SelectionRule()}, min_length=1
     )
     """Rules by which `gbx serve` chooses runs; without any, every run is analysed as ``analysis`` says."""
+    groups: GroupsConfig = GroupsConfig()
     serve: ServeConfig = ServeConfig()
     catalog: CatalogConfig = CatalogConfig()
     demo: DemoConfig = DemoConfig()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gbx_beamline.pipeline._analysis import adopt, analyze
 from gbx_beamline.pipeline._description import describe, describe_start, uid_of_content
 from gbx_beamline.pipeline._flags import flags_of
-from gbx_beamline.pipeline._inference import infer
+from gbx_beamline.pipeline._inference import infer, to_be_judged
 from gbx_beamline.pipeline._outcome import failure, provenance
 from gbx_beamline.pipeline._selection import CatalogArray, select
 
@@ -20,5 +20,6 @@ __all__ = [
     "infer",
     "provenance",
     "select",
+    "to_be_judged",
     "uid_of_content",
 ]

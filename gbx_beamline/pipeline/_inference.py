@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gbx_beamline import __version__
 from gbx_beamline.errors import ContractError, InputError
-from gbx_beamline.records import Predictor, Refusal, ScanInference, ScanResult
+from gbx_beamline.records import Predictor, Refusal, ScanInference, ScanResult, TwoTime
 
 
 def infer(
@@ -19,29 +19,21 @@ def infer(
         check: simulate scans from the answer and compare, which takes some seconds.
         seed: same seed, same answer.
     """
-    scan = result.scan
     try:
-        if scan.temperature is None:
-            raise ContractError(
-                "the temperature of the scan is not known",
-                needed="a temperature in K, which D and the friction depend on",
-                action="record it with the run (start document: temperature in K, or T_sample in degrees Celsius)",
-            )
-        _refuse_ramp(result)
-        maps = result.analysed_two_time
-        outcome = predictor.predict(maps, scan.temperature, scaling=result.scaling, check=check, seed=seed)
+        maps, temperature = to_be_judged(result)
+        outcome = predictor.predict(maps, temperature, scaling=result.scaling, check=check, seed=seed)
     except InputError as error:
         outcome = Refusal(model_id=predictor.id, kind=type(error).__name__, reason=str(error))
     return ScanInference(
-        record=record, scan=scan, outcome=outcome, package_version=__version__, seed=seed, checked=check
+        record=record, scan=result.scan, outcome=outcome, package_version=__version__, seed=seed, checked=check
     )
 
 
-def _refuse_ramp(result: ScanResult) -> None:
-    """Dynamics of a temperature that changes are those of none.
+def to_be_judged(result: ScanResult) -> tuple[TwoTime, float]:
+    """What a model is told of a scan: the maps of the analysed segment, and its temperature in K.
 
     Raises:
-        ContractError: the analysed frames are those of a ramp.
+        ContractError: the temperature is not known, or that of no state: it changed over the analysed frames.
     """
     tt = result.two_time
     first, last = result.analysed or (0, tt.g2.shape[-1])
@@ -54,3 +46,11 @@ def _refuse_ramp(result: ScanResult) -> None:
                 needed="a temperature that holds, which D and the friction belong to",
                 action="measure at a hold, or widen analysis.traces.hold.within_k if it holds well enough",
             )
+    if result.scan.temperature is None:
+        raise ContractError(
+            "the temperature of the scan is not known",
+            needed="a temperature in K, which D and the friction depend on",
+            action="record it with the run (start document: temperature in K, or T_sample in degrees Celsius), or name "
+            "its stream in analysis.traces.channels",
+        )
+    return result.analysed_two_time, result.scan.temperature

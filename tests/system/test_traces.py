@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +141,7 @@ def test_x(result):
         result.nonequilibrium[0].interval,
         result.kinetics,
     )
-    from gbx_beamline.figures import scan_report, save
+    from gbx_beamline.figures import save, scan_report
 
     save(scan_report(result), Path("/tmp/w/traces/x/report.png"), overwrite=True)
     import pickle
