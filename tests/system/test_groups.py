@@ -73,8 +73,10 @@ def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
 
 def publish(catalog: Catalog, uid: str, seed: int, sample: str, started: float, said: Exposure | None) -> str:
     scan = ScanInfo(run_uid=uid, sample=sample, temperature=400.0, started=started)
-    result = replace(adopt(maps(seed), (), scan, AnalysisConfig()), exposure=said)
-    return TiledSink(catalog).publish(result)
+    tt = maps(seed)
+    result = adopt(tt, (), scan, AnalysisConfig())
+    rois = replace(result.rois, q_par=np.array([4.5e8]), q_z=np.array([2.7e8]))
+    return TiledSink(catalog).publish(replace(result, rois=rois, exposure=said))
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +142,7 @@ def test_a_group_is_judged_together(gbx: Command) -> None:
     assert "dose-b" in said.out
     assert f"{name}: scans within 2 K share D and γ" in said.out
     rows = json.loads(gbx("groups", "--infer", name, "--format", "json").out)
-    assert [row["run_uid"] for row in rows] == ["dose-b", "dose-c"]
+    assert [(row["run_uid"], row["refused"]) for row in rows] == [("dose-b", ""), ("dose-c", "")]
     for parameter in PARAMETERS:
         values = [[row[f"{parameter}{end}"] for end in ("_low", "", "_high")] for row in rows]
         assert values[0] == pytest.approx(values[1], rel=1e-9), "they share one temperature"
