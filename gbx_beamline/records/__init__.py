@@ -34,6 +34,7 @@ from gbx_beamline.records._live import LIVE_VERSION, Liveness, LiveShare, LiveSt
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
+    CORRELATION_VERSION,
     READABLE_SCHEMAS,
     SCHEMA_VERSION,
     Provenance,
@@ -46,6 +47,7 @@ from gbx_beamline.records._traces import Exposure, RoiMeasure, SegmentMeasure, T
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "CORRELATION_VERSION",
     "G4",
     "LIVE_VERSION",
     "PARAMETERS",
