@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.care import care_for
-from gbx_beamline.config import TEMPERATURE, AnalysisConfig, Config
+from gbx_beamline.config import TEMPERATURE, AnalysisConfig, Config, HoldConfig
 from gbx_beamline.correlation import collect_rois, correlate
 from gbx_beamline.frames import Series
 from gbx_beamline.pipeline._description import describe
@@ -21,7 +21,7 @@ from gbx_beamline.pipeline._flags import (
     segment_flags,
     temperature_flags,
 )
-from gbx_beamline.pipeline._measures import choose, measure, measure_segments, not_analysed
+from gbx_beamline.pipeline._measures import measure, measure_series
 from gbx_beamline.pipeline._outcome import provenance
 from gbx_beamline.pipeline._selection import CatalogArray, select
 from gbx_beamline.records import Exclusions, Geometry, RoiSet, ScanInfo, ScanResult, Segment, TwoTime
@@ -72,22 +72,17 @@ def analyze(
     care = care_for(collected, settings.care, placed=placed, conditions=settings.traces)
     tt = correlate(collected, normalisation=correlation.normalisation)
     del collected  # the counts: no later step needs them
-    rows, chosen = choose(care.exclusions.segments, tt, settings.traces)
-    exclusions = replace(care.exclusions, segments=not_analysed(care.exclusions.segments, rows))
-    analysed = (rows[chosen].start, rows[chosen].stop) if rows else (0, tt.g2.shape[-1])
     convention = "q_par" if geometry.mode == "gisaxs" else "|q|"
-    found = measure(tt.between(*analysed), settings, q_convention=convention, first_row=analysed[0])
-    segments = measure_segments(exclusions.segments, rows, chosen, tt, settings, found)
-    if rows:
-        scan = _with_temperature(scan, exclusions.segments[rows[chosen].index], placed)
-    hold = settings.traces.hold
+    measured = measure_series(tt, care.exclusions.segments, settings, q_convention=convention)
+    exclusions = replace(care.exclusions, segments=measured.segments)
+    scan = _with_temperature(scan, measured.chosen, placed)
     traces = None if readings is None else record_of(placed, settings.traces.most_cells)
     return ScanResult(
         scan=scan,
         rois=rois,
         geometry=geometry,
         two_time=tt,
-        **found,
+        **measured.found,
         mean_image=_mean_image(series),
         mask=series.mask,
         excluded=_excluded(series, tt) | exclusions.counts,
@@ -96,16 +91,16 @@ def analyze(
         flags=(
             *flags_of(series, rois),
             *(() if traces is None else traces.notes),
-            *temperature_flags(scan, np.inf if hold is None else hold.within_k),
+            *temperature_flags(scan, (settings.traces.hold or HoldConfig()).within_k),
             *intensity_flags(tt),
             *exclusions.words(),
-            *segment_flags(exclusions, segments),
-            *movement_flags(tt.names, care.motion, found["jumps"]),
+            *segment_flags(exclusions, measured.each),
+            *movement_flags(tt.names, care.motion, measured.found["jumps"]),
             *tt.notes,
         ),
         provenance=provenance(settings, catalog_array, series),
-        analysed=None if analysed == (0, tt.g2.shape[-1]) else analysed,
-        segments=segments,
+        analysed=measured.rows,
+        segments=measured.each,
         traces=traces,
         exposure=None if readings is None else exposure_of(placed, settings.dose, _start(series), dark=care.dark),
     )
