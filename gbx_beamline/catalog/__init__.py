@@ -1,6 +1,7 @@
 """The catalog: records with their schema, written once and read by pointers. The only place that knows Tiled's keys."""
 
 from gbx_beamline.catalog.connect import Catalog, connect
+from gbx_beamline.catalog.groups import GroupedScan, MaterialDoseGroup, group_named, material_dose_groups
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
 from gbx_beamline.catalog.live import LiveSink, LiveSummary, end_live, find_live, live_key, load_live, sweep_live
 from gbx_beamline.catalog.publish import TiledSink
@@ -16,9 +17,11 @@ from gbx_beamline.catalog.read import (
 
 __all__ = [
     "Catalog",
+    "GroupedScan",
     "InferenceSummary",
     "LiveSink",
     "LiveSummary",
+    "MaterialDoseGroup",
     "RecordSummary",
     "TiledSink",
     "connect",
@@ -30,10 +33,12 @@ __all__ = [
     "find_record",
     "find_records",
     "find_terminal",
+    "group_named",
     "live_key",
     "load_inference",
     "load_live",
     "load_record",
+    "material_dose_groups",
     "summary_of",
     "sweep_live",
 ]
