@@ -7,6 +7,7 @@ import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ from gbx_beamline.frames.numpy_files import read_array
 from gbx_beamline.geometry import overlay, rois_from_config
 from gbx_beamline.non_equilibrium import nonequilibrium
 from gbx_beamline.records import (
+    Bools,
     Exclusions,
+    Floats,
     Geometry,
     JumpCheck,
     MotionCheck,
@@ -335,26 +338,43 @@ def _movement_flags(names: Sequence[str], motion: Sequence[MotionCheck], jumps: 
     return tuple(said)
 
 
-def adopt(tt: TwoTime, notes: Sequence[str], scan: ScanInfo, settings: AnalysisConfig) -> ScanResult:
-    """The record of two-time maps that were computed elsewhere: no frames, no ROIs on a detector, no counts.
+def adopt(
+    tt: TwoTime,
+    notes: Sequence[str],
+    scan: ScanInfo,
+    settings: AnalysisConfig,
+    *,
+    rois: RoiSet | None = None,
+    mask: Bools | None = None,
+    mean_image: Floats | None = None,
+) -> ScanResult:
+    """The record of two-time maps that were computed elsewhere: no frames, no geometry of a detector.
 
     Args:
         tt: Maps with baseline 1 (``correlation.read_map``).
         notes: What was found and done while reading them; they become the record's flags.
         scan: What is known of the measurement.
         settings: Cell and shortest diagonal of S_noneq.
+        rois: q-ROIs on the detector, where they are known.
+        mask: (y, x) True = used, where it is known; of the shape of the label image.
+        mean_image: (y, x) counts per frame, where it is known; of the shape of the label image.
     """
     found = _measure(tt, settings, q_convention="unknown")
-    unknown = np.full(len(tt.names), np.nan)
-    nowhere = np.zeros((1, 1), dtype=np.int32)
+    if rois is None:
+        unknown = np.full(len(tt.names), np.nan)
+        q_par, q_z = (unknown if q is None else q for q in (tt.q_par, tt.q_z))
+        nowhere = np.zeros((1, 1), dtype=np.int32)
+        rois = RoiSet(labels=nowhere, names=tt.names, q_par=q_par, q_z=q_z, flags=((),) * len(tt.names))
+    rows, columns = rois.labels.shape
+    image = np.full((rows, columns), np.nan) if mean_image is None else mean_image
     return ScanResult(
         scan=scan,
-        rois=RoiSet(labels=nowhere, names=tt.names, q_par=unknown, q_z=unknown, flags=((),) * len(tt.names)),
-        geometry=Geometry(shape=(1, 1)),
+        rois=rois,
+        geometry=Geometry(shape=(rows, columns)),
         two_time=tt,
         **found,
-        mean_image=np.full((1, 1), np.nan, dtype=np.float32),
-        mask=nowhere.astype(bool),
+        mean_image=image.astype(np.float32),
+        mask=rois.labels > 0 if mask is None else mask,
         excluded={"bad_frames": int((~tt.valid_frames).sum())},
         exclusions=Exclusions(),
         motion=(),
@@ -363,6 +383,14 @@ def adopt(tt: TwoTime, notes: Sequence[str], scan: ScanInfo, settings: AnalysisC
     )
 
 
-def uid_of_content(content: bytes) -> str:
-    """A uid for data that never were a Bluesky run: the same content, the same uid."""
-    return str(uuid.uuid5(_NAMESPACE, hashlib.sha256(content).hexdigest()))
+def uid_of_file(path: Path, told: str = "") -> str:
+    """A uid for data that never were a Bluesky run: the same content, the same uid.
+
+    Args:
+        path: The file; it need not fit into memory.
+        told: What was told of it beside, where that makes it other data.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(told.encode())
+    return str(uuid.uuid5(_NAMESPACE, digest.hexdigest()))

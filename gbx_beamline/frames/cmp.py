@@ -149,8 +149,8 @@ def open_cmp(
         notes.append("frames are averages over several (pyCHX binned them): values are no photon counts")
     elif dtype.itemsize == 2:
         notes.append(
-            "counts were written in 16 bits: pyCHX drops those above 32767 or wraps them around, and the file does "
-            "not show it"
+            "counts were written in 16 bits: pyCHX wraps those above 65535 around and drops those above 32767, or the "
+            "whole frame with them, and the file does not show it"
         )
     source = CmpSource(path, (offsets.size - 1, header.height, header.width), dtype, offsets)
     return build_series(

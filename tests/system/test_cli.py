@@ -44,6 +44,7 @@ OWN_COMMANDS = (
     "doctor",
     "demo",
     "import",
+    "export",
     "serve",
     "queue",
     "reprocess",
