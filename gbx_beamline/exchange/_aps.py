@@ -1,8 +1,8 @@
 """The ``/xpcs`` groups of APS 8-ID result files, which pyXpcsViewer reads beside ``/entry``.
 
-The layout knows no "not measured": frames that were bad are 0 here, where ``/entry`` has NaN. Lags are averaged over
-widening bins, as the multiple-tau correlators do that the viewer was made for. q-ROIs are its q bins, one static bin in
-each.
+Its maps and images know no "not measured": frames that were bad are 0 there, where ``/entry`` has NaN. Lags are
+averaged over widening bins, as the multiple-tau correlators do that the viewer was made for. q-ROIs are its q bins, one
+static bin in each.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ def _write_two_time(xpcs: h5py.Group, record: WholeRecord) -> None:
         field(maps, f"c2_{roi:05d}", np.triu(np.nan_to_num(g2, nan=0.0)))
     field(twotime, "processed_bins", np.arange(1, len(tt.g2) + 1))
     field(twotime, "delay_list", np.arange(tt.g2.shape[-1]))
-    field(twotime, "normalized_g2", np.nan_to_num(record.of_maps().g2.T))
+    field(twotime, "normalized_g2", record.of_maps().g2.T)
     ages = [curve.g2.T for _, _, curve in record.of_ages()] or [record.of_maps().g2.T]
     shortest = min(len(curve) for curve in ages)
-    field(twotime, "normalized_g2_segments", np.stack([np.nan_to_num(one[:shortest]) for one in ages], axis=1))
+    field(twotime, "normalized_g2_segments", np.stack([one[:shortest] for one in ages], axis=1))
     _write_steps(twotime, record)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+
 from gbx_beamline.errors import InputError
 from gbx_beamline.exchange._nxxpcs import write_nxxpcs
 from gbx_beamline.exchange._pychx import write_pychx
@@ -12,8 +14,8 @@ from gbx_beamline.exchange._record import WholeRecord
 from gbx_beamline.exchange._tables import write_tables
 from gbx_beamline.whole_files import place_taken, whole_file, whole_folder
 
-_FILES: dict[str, tuple[str, Callable[[WholeRecord, Path], tuple[str, ...]]]] = {
-    "nxxpcs": (".nxs", write_nxxpcs),
+_FILES: dict[str, tuple[str, Callable[[WholeRecord, h5py.File], tuple[str, ...]]]] = {
+    "nxxpcs": (".h5", write_nxxpcs),
     "pychx": ("_Res.h5", write_pychx),
 }
 _HDF5 = (".h5", ".hdf5", ".hdf", ".nxs")
@@ -51,8 +53,13 @@ def export(record: WholeRecord, form: str, path: Path | str | None = None, *, ov
             action=f"name it {path.stem}{suffix}",
         )
     _check_free(path, overwrite, Path.is_file)
+    # In memory first: where a disk is full, HDF5 itself leaves the process in ruins.
+    with h5py.File("export", "w", driver="core", backing_store=False) as file:
+        words = write(record, file)
+        file.flush()
+        content = file.id.get_file_image()
     with whole_file(path, overwrite=overwrite) as place:
-        words = write(record, place)
+        place.write_bytes(content)
     return path, words
 
 

@@ -9,14 +9,13 @@ groups of class NXprocess. ``/xpcs`` holds the layout that pyXpcsViewer opens.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import h5py
 import numpy as np
 from scipy import constants
 
 from gbx_beamline.exchange._aps import write_aps
-from gbx_beamline.exchange._hdf5 import field, group, measured, texts
+from gbx_beamline.exchange._hdf5 import NOT_MEASURED, field, group, measured, texts
 from gbx_beamline.exchange._processes import write_inference, write_kinetics, write_s_noneq
 from gbx_beamline.exchange._record import WholeRecord, iso_time
 
@@ -24,32 +23,29 @@ DEFINITION_VERSION = "2026.01"
 """Release of the NeXus definitions that the layout follows."""
 
 
-def write_nxxpcs(record: WholeRecord, path: Path) -> tuple[str, ...]:
+def write_nxxpcs(record: WholeRecord, file: h5py.File) -> tuple[str, ...]:
     """Write a record as an NXxpcs file.
 
     Args:
         record: What to write.
-        path: A new file.
+        file: A new file.
 
     Returns:
         What a reader must know, in words.
     """
-    with h5py.File(path, "w") as file:
-        file.attrs.update(NX_class="NXroot", default="entry", creator="GBX", HDF5_Version=h5py.version.hdf5_version)
-        entry = group(file, "entry", "NXentry", default="data")
-        unknown = _write_head(entry, record) + _write_instrument(entry, record)
-        _write_sample(entry, record)
-        _write_data(entry, record)
-        _write_two_time(entry, record)
-        _write_processing(entry, record)
-        write_s_noneq(entry, record)
-        write_kinetics(entry, record)
-        for number, inference in enumerate(record.inferences, start=1):
-            write_inference(entry, inference, number)
-        write_aps(file, record)
-    if not unknown:
-        return ()
-    return (f"not measured, NaN in the file: {', '.join(unknown)}",)
+    file.attrs.update(NX_class="NXroot", default="entry", creator="GBX", HDF5_Version=h5py.version.hdf5_version)
+    entry = group(file, "entry", "NXentry", default="data")
+    unknown = _write_head(entry, record) + _write_instrument(entry, record)
+    _write_sample(entry, record)
+    _write_data(entry, record)
+    _write_two_time(entry, record)
+    _write_processing(entry, record)
+    write_s_noneq(entry, record)
+    write_kinetics(entry, record)
+    for number, inference in enumerate(record.inferences, start=1):
+        write_inference(entry, inference, number)
+    write_aps(file, record)
+    return (f"not measured, NaN in the file: {', '.join(unknown)}",) if unknown else ()
 
 
 def _write_head(entry: h5py.Group, record: WholeRecord) -> list[str]:
@@ -58,6 +54,11 @@ def _write_head(entry: h5py.Group, record: WholeRecord) -> list[str]:
     field(entry, "title", f"XPCS of {scan.sample or 'an unnamed sample'}")
     field(entry, "entry_identifier", record.scan_id or scan.run_uid)
     field(entry, "entry_identifier_uuid", scan.run_uid)
+    # Deprecated in the definition, and required by it all the same.
+    if record.scan_id is not None and record.scan_id.isdecimal():
+        field(entry, "scan_number", int(record.scan_id))
+    else:
+        field(entry, "scan_number", -1, status=NOT_MEASURED)
     # The definition wants a time: that of the record where the run does not tell its own.
     field(entry, "start_time", iso_time(record.created if scan.started is None else scan.started))
     if record.ended is not None:

@@ -34,7 +34,7 @@ def write_s_noneq(entry: h5py.Group, record: WholeRecord) -> None:
             values = [np.nan if one is None else getattr(getattr(one, part), end) for one in corrected]
             field(parameters, f"corrected_{part}_{end}", values, "1")
     texts(parameters, "corrected_status", [one.corrected_status for one in found])
-    parameters.attrs["interval"] = "low..high: 95 % confidence, statistical, of this realisation"
+    field(parameters, "interval", "low..high: 95 % confidence, statistical, of this realisation")
     data = group(process, "drift", "NXdata", signal="drift", axes=["q_roi", "t1", "t2"])
     field(data, "drift", np.stack([one.drift for one in found]), "1")
     field(data, "tti", np.stack([one.tti for one in found]), "1", description="mean of g2 along each diagonal")
@@ -76,33 +76,41 @@ def write_inference(entry: h5py.Group, said: ScanInference, number: int) -> None
     """What one model says: posterior and flags, or why it would not."""
     process = group(entry, f"inference_{number}", "NXprocess")
     _head(process, said.package_version, 3 + number)
-    field(process, "model_id", said.model_id)
+    parameters = group(process, "parameters", "NXparameters", model=said.model_id)
+    field(parameters, "model_id", said.model_id)
     outcome = said.outcome
     if isinstance(outcome, Refusal):
-        field(process, "refusal", outcome.reason, kind=outcome.kind)
+        field(parameters, "refusal", outcome.reason, description=outcome.kind)
         return
-    _write_posterior(process, outcome)
+    _write_posterior(parameters, outcome)
+    _write_samples(process, outcome)
+    if outcome.probabilities:
+        kinds = group(process, "kinds_of_dynamics", "NXparameters", model="probability of each kind of dynamics")
+        for kind, probability in outcome.probabilities.items():
+            field(kinds, kind, probability, "1")
 
 
-def _write_posterior(process: h5py.Group, outcome: Inference) -> None:
-    parameters = group(process, "parameters", "NXparameters", model=outcome.model_id, level=outcome.level)
+def _write_posterior(parameters: h5py.Group, outcome: Inference) -> None:
     for name in PARAMETERS:
         estimate, units = outcome.parameters[name], PARAMETER_UNITS[name]
         field(parameters, name, estimate.median, units, description="median of the posterior")
         field(parameters, f"{name}_low", estimate.low, units)
         field(parameters, f"{name}_high", estimate.high, units)
-    texts(process, "flag_codes", [flag.code for flag in outcome.flags])
-    texts(process, "flags", [flag.text for flag in outcome.flags])
-    texts(process, "notes", outcome.notes)
-    field(process, "temperature", outcome.temperature, "K", description="that the model was told")
-    field(process, "q", outcome.q * ANGSTROM, "1/angstrom", description=f"of the q-ROIs; {outcome.q_convention}")
+    field(parameters, "level", outcome.level, "1", description="of the intervals low..high")
+    texts(parameters, "flag_codes", [flag.code for flag in outcome.flags])
+    texts(parameters, "flags", [flag.text for flag in outcome.flags])
+    texts(parameters, "notes", outcome.notes)
+    field(parameters, "temperature", outcome.temperature, "K", description="that the model was told")
+    field(parameters, "q", outcome.q * ANGSTROM, "1/angstrom", description=f"of the q-ROIs; {outcome.q_convention}")
     if outcome.ood_score is not None:
-        field(process, "ood_score", outcome.ood_score, "1", description="share of simulated scans that are less odd")
-    if outcome.probabilities:
-        kinds = group(process, "kinds_of_dynamics", "NXparameters", model="probability of each kind of dynamics")
-        for kind, probability in outcome.probabilities.items():
-            field(kinds, kind, probability, "1")
-    field(process, "samples", outcome.samples, description=f"of the posterior; columns {', '.join(PARAMETERS)}, SI")
+        field(parameters, "ood_score", outcome.ood_score, "1", description="share of simulated scans less odd")
+
+
+def _write_samples(process: h5py.Group, outcome: Inference) -> None:
+    posterior = group(process, "posterior", "NXdata", signal="samples", axes=["sample", "parameter"])
+    field(posterior, "samples", outcome.samples, description="SI units, as in ../parameters")
+    field(posterior, "sample", np.arange(len(outcome.samples)))
+    texts(posterior, "parameter", PARAMETERS)
 
 
 def _head(process: h5py.Group, version: str, order: int) -> None:

@@ -6,13 +6,13 @@ along the first axis, q-ROIs along the last, counted from 0.
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import h5py
 import numpy as np
 
-from gbx_beamline.correlation import multi_tau
+from gbx_beamline.correlation import multi_tau, one_time
 from gbx_beamline.exchange._hdf5 import field
 from gbx_beamline.exchange._record import ANGSTROM, WholeRecord
 
@@ -21,30 +21,29 @@ MAP = "g12b"
 DICTIONARIES = ("md", "qval_dict")
 
 
-def write_pychx(record: WholeRecord, path: Path) -> tuple[str, ...]:
+def write_pychx(record: WholeRecord, file: h5py.File) -> tuple[str, ...]:
     """Write a record as a result file of pyCHX.
 
     Args:
         record: What to write.
-        path: A new file.
+        file: A new file.
 
     Returns:
         What a reader must know, in words.
     """
     tt = record.result.two_time
-    with h5py.File(path, "w") as file:
-        _write_dictionary(file, "md", _metadata(record))
-        _write_dictionary(file, "qval_dict", _q_values(record))
-        for name, value in _arrays(record).items():
-            field(file, name, value)
-        # As in every array of theirs the q-ROI is the last axis; written map by map, no copy of the stack is made.
-        rois, cells, _ = tt.g2.shape
-        chunk = (min(cells, 256), min(cells, 256), 1)
-        stack = file.create_dataset(
-            MAP, (cells, cells, rois), tt.g2.dtype, chunks=chunk, compression="gzip", compression_opts=1, shuffle=True
-        )
-        for roi, g2 in enumerate(tt.g2):
-            stack[:, :, roi] = g2
+    _write_dictionary(file, "md", _metadata(record))
+    _write_dictionary(file, "qval_dict", _q_values(record))
+    for name, value in _arrays(record).items():
+        field(file, name, value)
+    # As in every array of theirs the q-ROI is the last axis; written map by map, no copy of the stack is made.
+    rois, cells, _ = tt.g2.shape
+    chunk = (min(cells, 256), min(cells, 256), 1)
+    stack = file.create_dataset(
+        MAP, (cells, cells, rois), tt.g2.dtype, chunks=chunk, compression="gzip", compression_opts=1, shuffle=True
+    )
+    for roi, g2 in enumerate(tt.g2):
+        stack[:, :, roi] = g2
     words = ["bad frames are rows of NaN in g12b and stand in bad_frame_list"] if not tt.valid_frames.all() else []
     if not np.isfinite(record.q_par).all():
         words.append("q of the q-ROIs is not known: qval_dict counts them instead")
@@ -80,7 +79,7 @@ def _metadata(record: WholeRecord) -> dict[str, Any]:
         "gbx_record": record.key,
         "gbx_version": record.result.provenance.package_version,
         "gbx_config_hash": record.result.provenance.config_hash,
-        "gbx_g2_convention": record.result.one_time.convention,
+        "gbx_g2_convention": "pychx",
         "gbx_flags": "\n".join(record.result.flags),
     }
     return {name: value for name, value in known.items() if value is not None}
@@ -97,8 +96,8 @@ def _q_values(record: WholeRecord) -> dict[str, Any]:
 
 def _arrays(record: WholeRecord) -> dict[str, Any]:
     result, tt = record.result, record.result.two_time
-    maps = record.of_maps()
-    curve = result.one_time
+    # Their plain mean of ratios, whatever the record's own convention is: what their functions make of g12b.
+    maps, curve = one_time(replace(tt, fine=None), "pychx"), one_time(tt, "pychx")
     binned = [multi_tau(curve.tau, g2, error) for g2, error in zip(curve.g2, curve.error, strict=True)]
     total = (tt.frame_means * tt.pixels[:, None]).sum(axis=0)
     corrected = [

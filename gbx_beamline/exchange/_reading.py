@@ -73,6 +73,8 @@ def read_result(
         MapError: neither of these, without maps, truncated, too large, or without a frame time.
     """
     path = Path(path)
+    if not path.is_file():
+        raise MapError(f"no file {path}", needed="a result file with two-time maps", action="check the path")
     form = result_format(path)
     if form is None:
         raise MapError(
