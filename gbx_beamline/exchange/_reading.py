@@ -17,6 +17,8 @@ from gbx_beamline.exchange._pychx_reading import find_in_pychx
 from gbx_beamline.exchange._record import ANGSTROM
 from gbx_beamline.records import Bools, Floats, RoiSet, TwoTime
 
+Format = Literal["pychx", "nxxpcs"]
+
 _HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs")
 
 
@@ -41,21 +43,24 @@ class ForeignResult:
     """Unix time, s."""
 
 
-def result_format(path: Path | str) -> Literal["pychx", "nxxpcs"] | None:
-    """Whose result file this is; None for any other file, an Eiger master for one.
-
-    Raises:
-        MapError: an HDF5 file that cannot be read.
-    """
+def result_format(path: Path | str) -> Format | None:
+    """Whose result file this is; None for any other file, an Eiger master or a damaged one for example."""
     path = Path(path)
     if path.suffix.lower() not in _HDF5_SUFFIXES or not path.is_file() or not h5py.is_hdf5(path):
         return None
-    with opened(path) as file:
-        entry = file.get("entry")
-        if isinstance(entry, h5py.Group) and text_of(dataset(entry, "definition")) == "NXxpcs":
-            return "nxxpcs"
-        if dataset(file, "g12b") is not None or all(dataset(file, name) is not None for name in ("md", "qval_dict")):
-            return "pychx"
+    try:
+        with opened(path) as file:
+            return _format_of(file)
+    except MapError:
+        return None
+
+
+def _format_of(file: h5py.File) -> Format | None:
+    entry = file.get("entry")
+    if isinstance(entry, h5py.Group) and text_of(dataset(entry, "definition")) == "NXxpcs":
+        return "nxxpcs"
+    if dataset(file, "g12b") is not None or all(dataset(file, name) is not None for name in ("md", "qval_dict")):
+        return "pychx"
     return None
 
 
@@ -75,14 +80,14 @@ def read_result(
     path = Path(path)
     if not path.is_file():
         raise MapError(f"no file {path}", needed="a result file with two-time maps", action="check the path")
-    form = result_format(path)
-    if form is None:
-        raise MapError(
-            f"{path} is no result file of pyCHX or NXxpcs",
-            needed="an HDF5 file with g12b, or with an entry of definition NXxpcs",
-            action="check the path; for frames use `gbx analyze`",
-        )
     with opened(path) as file:
+        form = _format_of(file)
+        if form is None:
+            raise MapError(
+                f"{path} is no result file of pyCHX or NXxpcs",
+                needed="an HDF5 file with g12b, or with an entry of definition NXxpcs",
+                action="check the path; for frames use `gbx analyze`",
+            )
         found = find_in_pychx(file, str(path)) if form == "pychx" else find_in_nxxpcs(file, str(path))
     seconds = _frame_time(found, frame_time, str(path))
     tt, words = adopt_maps(
