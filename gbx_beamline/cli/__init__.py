@@ -14,6 +14,7 @@ from rich.console import Console
 
 from gbx_beamline import __version__, assemble
 from gbx_beamline.cli._evaluate import evaluate
+from gbx_beamline.cli._export import export_command
 from gbx_beamline.cli._figures import figures as figures_group
 from gbx_beamline.cli._files import ALLOW_INCOMPLETE, analyze_file, check_place
 from gbx_beamline.cli._going_on import how_to_go_on
@@ -257,6 +258,7 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
 
 
 gbx.add_command(simulate)
+gbx.add_command(export_command)
 gbx.add_command(figures_group)
 for command in (groups, train, adapt, finetune, evaluate, models):
     gbx.add_command(command)

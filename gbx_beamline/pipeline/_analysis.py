@@ -24,7 +24,17 @@ from gbx_beamline.pipeline._flags import (
 from gbx_beamline.pipeline._measures import measure, measure_series
 from gbx_beamline.pipeline._outcome import provenance
 from gbx_beamline.pipeline._selection import CatalogArray, select
-from gbx_beamline.records import Exclusions, Geometry, RoiSet, ScanInfo, ScanResult, Segment, TwoTime
+from gbx_beamline.records import (
+    Bools,
+    Exclusions,
+    Floats,
+    Geometry,
+    RoiSet,
+    ScanInfo,
+    ScanResult,
+    Segment,
+    TwoTime,
+)
 from gbx_beamline.traces import Placed, Readings, exposure_of, place, record_of
 
 _PREVIEW_FRAMES = 32
@@ -140,26 +150,43 @@ def _mean_image(series: Series) -> NDArray[np.float32]:
     return np.where(series.mask, total / chosen.size, np.nan).astype(np.float32)
 
 
-def adopt(tt: TwoTime, notes: Sequence[str], scan: ScanInfo, settings: AnalysisConfig) -> ScanResult:
-    """The record of two-time maps that were computed elsewhere: no frames, no ROIs on a detector, no counts.
+def adopt(
+    tt: TwoTime,
+    notes: Sequence[str],
+    scan: ScanInfo,
+    settings: AnalysisConfig,
+    *,
+    rois: RoiSet | None = None,
+    mask: Bools | None = None,
+    mean_image: Floats | None = None,
+) -> ScanResult:
+    """The record of two-time maps that were computed elsewhere: no frames, no geometry of a detector.
 
     Args:
         tt: Maps with baseline 1 (``correlation.read_map``).
         notes: What was found and done while reading them; they become the record's flags.
         scan: What is known of the measurement.
         settings: Cell and shortest diagonal of S_noneq.
+        rois: q-ROIs on the detector, where they are known.
+        mask: (y, x) True = used, where it is known; of the shape of the label image.
+        mean_image: (y, x) counts per frame, where it is known; of the shape of the label image.
     """
     found = measure(tt, settings, q_convention="unknown")
-    unknown = np.full(len(tt.names), np.nan)
-    nowhere = np.zeros((1, 1), dtype=np.int32)
+    if rois is None:
+        unknown = np.full(len(tt.names), np.nan)
+        q_par, q_z = (unknown if q is None else q for q in (tt.q_par, tt.q_z))
+        nowhere = np.zeros((1, 1), dtype=np.int32)
+        rois = RoiSet(labels=nowhere, names=tt.names, q_par=q_par, q_z=q_z, flags=((),) * len(tt.names))
+    rows, columns = rois.labels.shape
+    image = np.full((rows, columns), np.nan) if mean_image is None else mean_image
     return ScanResult(
         scan=scan,
-        rois=RoiSet(labels=nowhere, names=tt.names, q_par=unknown, q_z=unknown, flags=((),) * len(tt.names)),
-        geometry=Geometry(shape=(1, 1)),
+        rois=rois,
+        geometry=Geometry(shape=(rows, columns)),
         two_time=tt,
         **found,
-        mean_image=np.full((1, 1), np.nan, dtype=np.float32),
-        mask=nowhere.astype(bool),
+        mean_image=image.astype(np.float32),
+        mask=rois.labels > 0 if mask is None else mask,
         excluded={"bad_frames": int((~tt.valid_frames).sum())},
         exclusions=Exclusions(),
         motion=(),
