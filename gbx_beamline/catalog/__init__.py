@@ -1,6 +1,7 @@
 """The catalog: records with their schema, written once and read by pointers. The only place that knows Tiled's keys."""
 
 from gbx_beamline.catalog.connect import Catalog, connect
+from gbx_beamline.catalog.groups import GroupedScan, MaterialDoseGroup, group_named, material_dose_groups
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
 from gbx_beamline.catalog.listing import Entry, Listing, list_entries
 from gbx_beamline.catalog.live import (
@@ -28,10 +29,12 @@ from gbx_beamline.catalog.read import (
 __all__ = [
     "Catalog",
     "Entry",
+    "GroupedScan",
     "InferenceSummary",
     "Listing",
     "LiveSink",
     "LiveSummary",
+    "MaterialDoseGroup",
     "RecordParts",
     "RecordSummary",
     "TiledSink",
@@ -44,12 +47,14 @@ __all__ = [
     "find_record",
     "find_records",
     "find_terminal",
+    "group_named",
     "list_entries",
     "live_key",
     "live_revision",
     "load_inference",
     "load_live",
     "load_record",
+    "material_dose_groups",
     "summary_of",
     "sweep_live",
 ]

@@ -23,6 +23,7 @@ PAGE = 100
 
 _RECORD = """{schema: schema_version, run: run_uid, sample: sample, temperature: temperature, started: started,
 created: created, status: status, kind: kind, reason: reason, frames: frames, frame_time: frame_time, flags: flags,
+photons: exposure.photons,
 rule: provenance.rule, settings: provenance.config_hash, algorithm: provenance.algorithm_version,
 rois: rois[].{name: name, q_par: q_par, q_z: q_z, pixels: pixels, mean_counts: mean_counts,
 contrast: nonequilibrium.contrast, status: nonequilibrium.status, s_noneq: nonequilibrium.s_noneq,
@@ -46,8 +47,8 @@ class Listing(Enum):
     """What can be listed, and the names that its entries' facts have."""
 
     RECORDS = RECORDS
-    """schema, run, sample, temperature, started, created, status, kind, reason, frames, frame_time, flags, rule,
-    settings, algorithm, rois (each with name, q_par, q_z, pixels, mean_counts, contrast, status, s_noneq,
+    """schema, run, sample, temperature, started, created, status, kind, reason, frames, frame_time, flags, photons (onto
+    the spot), rule, settings, algorithm, rois (each with name, q_par, q_z, pixels, mean_counts, contrast, status, s_noneq,
     s_noneq_norm, bare_drift, corrected_status, value, low, high, drift, cell, window, by_age)."""
     INFERENCES = INFERENCES
     """version, record, model, run, sample, temperature, created, status, reason, parameters, flags, probabilities."""

@@ -16,7 +16,16 @@ from gbx_beamline.catalog.codec import record
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.read import summary_of
 from gbx_beamline.errors import CatalogError, InputError
-from gbx_beamline.records import DecayFit, Geometry, JumpCheck, KineticsFit, NonEquilibrium, Provenance, ScanInfo
+from gbx_beamline.records import (
+    DecayFit,
+    Geometry,
+    JumpCheck,
+    KineticsFit,
+    NonEquilibrium,
+    Provenance,
+    ScanInfo,
+    Traces,
+)
 
 _NOTHING: NDArray[Any] = np.empty(0)
 
@@ -86,6 +95,17 @@ class RecordParts:
         stated: dict[str, Any] = dict(self.metadata["geometry"])
         stated["shape"] = tuple(stated["shape"])
         return Geometry(**stated)
+
+    def traces(self) -> Traces | None:
+        """Side traces of the scan, which is a request; None where the record holds none.
+
+        Raises:
+            CatalogError: as ``array``.
+        """
+        entry = self.metadata.get("traces")
+        if not entry or not entry["traces"]:
+            return None
+        return schema.traces_from(entry, {"traces": self.array("traces")})
 
     @property
     def nonequilibrium(self) -> tuple[NonEquilibrium, ...]:

@@ -7,13 +7,23 @@ Arrays inside a record are to be read, not written.
 from __future__ import annotations
 
 from gbx_beamline.records._arrays import Bools, Floats, Labels, Region
-from gbx_beamline.records._care import Exclusions, FrameVerdict, Jump, JumpCheck, MotionCheck, PixelVerdict, Segment
+from gbx_beamline.records._care import (
+    Exclusions,
+    FrameVerdict,
+    Jump,
+    JumpCheck,
+    MotionCheck,
+    PixelVerdict,
+    Segment,
+    SegmentKind,
+)
 from gbx_beamline.records._correlation import FineLags, OneTime, PixelGroups, TwoTime
 from gbx_beamline.records._detector import FrameSource, Geometry, RoiSet
 from gbx_beamline.records._inference import (
     PARAMETERS,
     Estimate,
     Flag,
+    GroupAnswer,
     Inference,
     Predictor,
     Refusal,
@@ -24,6 +34,8 @@ from gbx_beamline.records._live import LIVE_VERSION, Liveness, LiveShare, LiveSt
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
+    CORRELATION_VERSION,
+    READABLE_SCHEMAS,
     SCHEMA_VERSION,
     Provenance,
     ResultSink,
@@ -31,12 +43,15 @@ from gbx_beamline.records._scan import (
     ScanInfo,
     ScanResult,
 )
+from gbx_beamline.records._traces import Exposure, RoiMeasure, SegmentMeasure, Trace, Traces
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "CORRELATION_VERSION",
     "G4",
     "LIVE_VERSION",
     "PARAMETERS",
+    "READABLE_SCHEMAS",
     "SCHEMA_VERSION",
     "AgeSlices",
     "AgeWindow",
@@ -46,12 +61,14 @@ __all__ = [
     "ErrorSource",
     "Estimate",
     "Exclusions",
+    "Exposure",
     "FineLags",
     "Flag",
     "Floats",
     "FrameSource",
     "FrameVerdict",
     "Geometry",
+    "GroupAnswer",
     "Inference",
     "Jump",
     "JumpCheck",
@@ -71,6 +88,7 @@ __all__ = [
     "Refusal",
     "Region",
     "ResultSink",
+    "RoiMeasure",
     "RoiSet",
     "Scaling",
     "ScanFailure",
@@ -78,6 +96,10 @@ __all__ = [
     "ScanInfo",
     "ScanResult",
     "Segment",
+    "SegmentKind",
+    "SegmentMeasure",
     "Share",
+    "Trace",
+    "Traces",
     "TwoTime",
 ]

@@ -384,6 +384,8 @@ def test_the_trend_takes_the_sample_and_the_roi_on_screen() -> None:
     (age,) = trend(book.rows(), shown, "ring", Against.AGE).points
     assert (age.x, age.value, age.low, age.high) == (25.0, 0.2, 0.1, 0.3)
     assert "No dose" in trend(book.rows(), shown, "ring", Against.DOSE).why
+    book.hear_records([record_entry("b", photons=3e12)])
+    assert [one.x for one in trend(book.rows(), book.row("b"), "ring", Against.DOSE).points] == [3e12]
     assert trend((), None, None, Against.TIME).why
 
 

@@ -40,10 +40,12 @@ PNG = b"\x89PNG\r\n\x1a\n"
 OWN_COMMANDS = (
     "analyze",
     "results",
+    "groups",
     "report",
     "doctor",
     "demo",
     "import",
+    "export",
     "serve",
     "view",
     "queue",

@@ -27,6 +27,8 @@ from viewing import ROIS, Wire, wire_to
 from gbx_beamline import assemble
 from gbx_beamline.catalog import Catalog, LiveSink, TiledSink, connect, end_live, live_key
 from gbx_beamline.config import Config, parse_config
+from gbx_beamline.errors import InputError
+from gbx_beamline.exchange import read_result
 from gbx_beamline.records import ScanResult
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 from gbx_viewer.model.runs import Status
@@ -271,7 +273,10 @@ def test_what_is_on_screen_is_exported(
     index = list(beamline.like.two_time.names).index(name)
     counts = table[table.quantity == "counts_per_pixel"]
     np.testing.assert_allclose(counts.y, beamline.like.two_time.frame_means[index])
-    with pytest.raises(Exception, match="is a folder"):
+    window.commands.export_record(tmp_path / "scan.nxs")
+    until(lambda: "written" in window.statusBar().currentMessage())
+    assert read_result(tmp_path / "scan.nxs").two_time.g2.shape == beamline.like.two_time.g2.shape
+    with pytest.raises(InputError, match="is a folder"):
         window.commands.export("csv", tmp_path)
 
 

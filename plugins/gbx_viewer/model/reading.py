@@ -19,7 +19,10 @@ from gbx_beamline.figures.reduction import log_spaced
 from gbx_beamline.non_equilibrium import nonequilibrium
 from gbx_beamline.records import DecayFit, Floats, LiveState
 from gbx_viewer.model.facts import RoiFacts, roi_facts
-from gbx_viewer.model.scan import Decay, Gap, LiveArrays, MapKind, ScanView, TimeMap
+from gbx_viewer.model.scan import Decay, Gap, LiveArrays, MapKind, ScanView, TimeMap, Trace
+
+_ANALYSED = ("beam", "hold")
+"""Kinds of segments whose frames take part."""
 
 _CONVENTIONS = {
     "ratio_of_sums": "ratio of sums",
@@ -60,7 +63,7 @@ def read_scan(catalog: Catalog, key: str) -> ScanView:
         frame_means=frame_means,
         step=step,
         gaps=_gaps(facts, valid, step),
-        traces=(),
+        traces=_traces(parts),
         flags=(*absent, *facts["flags"]),
         geometry=parts.geometry,
         fits=parts.fits,
@@ -242,6 +245,25 @@ def _frame_means(parts: RecordParts) -> tuple[NDArray[np.float64], tuple[str, ..
         return np.empty((0, 0)), (error.found,)
 
 
+def _traces(parts: RecordParts) -> tuple[Trace, ...]:
+    """What was measured beside the frames; nothing where the record holds none or lost it."""
+    try:
+        found = parts.traces()
+    except GbxError:
+        return ()
+    if found is None:
+        return ()
+    return tuple(
+        Trace(
+            name=one.name.replace("_", " "),
+            unit="" if one.unit == "1" else one.unit,
+            time=found.time,
+            values=one.values,
+        )
+        for one in found.traces
+    )
+
+
 def _optional(parts: RecordParts, name: str, otherwise: NDArray[Any]) -> NDArray[Any]:
     try:
         return parts.array(name)
@@ -252,9 +274,13 @@ def _optional(parts: RecordParts, name: str, otherwise: NDArray[Any]) -> NDArray
 def _gaps(facts: Mapping[str, Any], valid: NDArray[np.bool_], step: float) -> tuple[Gap, ...]:
     """Segments without beam, and further frames that were left out, joined where they follow each other."""
     segments = [
-        Gap(start=part["start_time"], stop=part["stop_time"], why=part["kind"])
+        Gap(
+            start=part["start_time"],
+            stop=part["stop_time"],
+            why=": ".join(filter(None, (part["kind"], part.get("reason")))),
+        )
         for part in facts["exclusions"]["segments"]
-        if part["kind"] != "beam"
+        if part["kind"] not in _ANALYSED
     ]
     edges = np.flatnonzero(np.diff(np.concatenate([[True], valid, [True]]).astype(np.int8)))
     bad = [

@@ -56,6 +56,8 @@ class RunRow:
     """Key of the newest result, or of the failure; empty without any."""
     records: int
     """That the run has, failures included."""
+    photons: float
+    """Onto the spot in this scan; NaN = not known."""
     rois: tuple[RoiFacts, ...]
     flags: tuple[str, ...]
     inference: InferenceFacts | None
@@ -180,6 +182,7 @@ def _row(uid: str, known: _Known) -> RunRow:
         why=why,
         record=key,
         records=len(known.records),
+        photons=number(facts.get("photons")),
         rois=rois or (live_rois(live) if live is not None and not facts else ()),
         flags=tuple(facts.get("flags") or (live.metadata.get("flags") if live is not None and not facts else ()) or ()),
         inference=None if said is None or status is not Status.ANALYSED else inference_facts(*said),

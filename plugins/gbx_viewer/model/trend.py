@@ -73,8 +73,6 @@ def trend(
         every_sample: All samples instead.
     """
     sample = None if shown is None or every_sample else shown.sample
-    if against is Against.DOSE:
-        return _empty(against, "dose", "No dose is recorded with these scans.")
     if against is Against.AGE:
         return _by_age(shown, roi)
     chosen = [row for row in rows if sample is None or row.sample == sample]
@@ -86,8 +84,11 @@ def trend(
         Against.TIME: "start of the scan, local time",
         Against.TEMPERATURE: "temperature (K)",
         Against.SCAN: "scan, oldest first",
+        Against.DOSE: "photons onto the spot in the scan",
     }[against]
     of = (sample or "unnamed samples") if sample is not None else "all samples"
+    if not points and against is Against.DOSE:
+        return _empty(against, label, f"No dose is known of scans of {of}: analysis.dose states the flux.")
     if not points:
         return _empty(against, label, f"No scan of {of} has been measured so far.")
     said = f"{len(points)} scan{'s' if len(points) > 1 else ''} of {of}"
@@ -97,6 +98,8 @@ def trend(
 def _abscissa(row: RunRow, order: int, against: Against) -> float:
     if against is Against.TEMPERATURE:
         return row.temperature
+    if against is Against.DOSE:
+        return row.photons
     return row.started if against is Against.TIME else float(order)
 
 

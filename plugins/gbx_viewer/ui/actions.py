@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QSizePolicy, QToo
 
 from gbx_beamline.errors import GbxError, InputError
 from gbx_viewer.model.export import OnScreen, as_csv, as_report
+from gbx_viewer.model.nexus import write_nexus
 from gbx_viewer.ui.exporting import png_of, svg_of, write
 
 if TYPE_CHECKING:
@@ -106,12 +107,35 @@ class Actions:
         if not chosen:
             return
         path = Path(chosen) if Path(chosen).suffix else Path(f"{chosen}.{kind}")
+        if kind == "nxs":
+            self.export_record(path)
+            return
         try:
             self.export(kind, path)
         except GbxError as error:
-            QMessageBox.warning(self._window, "Not exported", str(error))
+            self._refused(error)
         else:
             self._window.statusBar().showMessage(f"written: {path}", 6000)
+
+    def export_record(self, path: Path) -> None:
+        """Write all of the record that is shown as NXxpcs, in a thread."""
+        window = self._window
+        if window.view is None or window.view.live is not None:
+            self._refused(InputError("no final record is shown", needed="an analysed scan", action="choose one"))
+            return
+        key, bar = window.view.key, window.statusBar()
+        bar.showMessage(f"writing {path} …")
+        window.workers.run(
+            "nexus",
+            lambda: window.session.read(lambda catalog: write_nexus(catalog, key, path)),
+            lambda _: bar.showMessage(f"written: {path}", 6000),
+            self._refused,
+        )
+
+    def _refused(self, error: GbxError) -> None:
+        self._window.statusBar().clearMessage()
+        box = QMessageBox(QMessageBox.Icon.Warning, "Not exported", str(error), parent=self._window)
+        box.open()
 
     def _screen(self) -> OnScreen:
         window = self._window
@@ -138,6 +162,7 @@ class Actions:
             ("png", "Figure, PNG"),
             ("svg", "Figure, SVG"),
             ("csv", "Data on screen, CSV"),
+            ("nxs", "All of the record, NeXus NXxpcs"),
             ("html", "Report, one HTML file"),
         ):
             menu.addAction(words, lambda kind=kind: self.ask_and_export(kind))
