@@ -47,9 +47,9 @@ class Listing(Enum):
     """What can be listed, and the names that its entries' facts have."""
 
     RECORDS = RECORDS
-    """schema, run, sample, temperature, started, created, status, kind, reason, frames, frame_time, flags, photons (onto
-    the spot), rule, settings, algorithm, rois (each with name, q_par, q_z, pixels, mean_counts, contrast, status, s_noneq,
-    s_noneq_norm, bare_drift, corrected_status, value, low, high, drift, cell, window, by_age)."""
+    """schema, run, sample, temperature, started, created, status, kind, reason, frames, frame_time, flags, photons
+    (onto the spot), rule, settings, algorithm, rois (each with name, q_par, q_z, pixels, mean_counts, contrast, status,
+    s_noneq, s_noneq_norm, bare_drift, corrected_status, value, low, high, drift, cell, window, by_age)."""
     INFERENCES = INFERENCES
     """version, record, model, run, sample, temperature, created, status, reason, parameters, flags, probabilities."""
     RUNS = "raw"
