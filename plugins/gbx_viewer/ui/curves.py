@@ -85,7 +85,7 @@ class Curves(pg.GraphicsLayout):
         lag = max(abs(t2 - t1), shown.cell)
         cut = age_cut(shown, lag)
         unit, name = time_unit(shown.window)
-        self._age_curve.setData(cut.along / unit, cut.values)
+        self._age_curve.setData(*_broken(cut.along / unit, cut.values), connect="finite")
         self._here.setValue(min(t1, t2) / unit)
         label(
             self.over_age,
@@ -118,6 +118,15 @@ class Curves(pg.GraphicsLayout):
         self._notes[2].say(decay.said, theme)
         label(self.decay, theme, x="lag τ (s)", y="one-time g2, baseline 1")
         self.decay.getAxis("left").setToolTip(f"averaged as {decay.convention}")
+
+
+def _broken(along: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same with a break where time is missing: no line is drawn through a gap."""
+    steps = np.diff(along)
+    if not steps.size:
+        return along, values
+    gaps = np.flatnonzero(steps > 1.9 * np.median(steps)) + 1
+    return np.insert(along, gaps, along[gaps - 1]), np.insert(values, gaps, np.nan)
 
 
 def _spread(values: np.ndarray) -> tuple[float, float]:

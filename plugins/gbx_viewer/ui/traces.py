@@ -9,7 +9,7 @@ import pyqtgraph as pg
 
 from gbx_viewer.model.scan import ScanView, Trace
 from gbx_viewer.ui.plots import dress, faint, label, line, plain_plot
-from gbx_viewer.ui.theme import Theme
+from gbx_viewer.ui.theme import Theme, font
 
 _MOST = 600
 """Points of a curve that is drawn: the screen has no more, and long curves are slow."""
@@ -26,7 +26,8 @@ class TracesPlot:
         self._here = [pg.InfiniteLine(angle=90) for _ in range(2)]
         for one in self._here:
             self.plot.addItem(one, ignoreBounds=True)
-        self._legend = self.plot.addLegend(offset=(-4, 2), labelTextSize="9pt", verSpacing=-4)
+        self._names: list[pg.TextItem] = []
+        self.plot.getViewBox().sigXRangeChanged.connect(lambda *_: self._place_names())
         self.plot.setMouseEnabled(x=False, y=False)
         self.plot.showGrid(x=True, y=False, alpha=0.15)
         self.dress(theme)
@@ -39,7 +40,8 @@ class TracesPlot:
             one.setPen(line(theme.accent, width=1.2, dotted=bool(number)))
         for order, curve in enumerate(self._curves):
             curve.setPen(line(theme.colour(order), width=1.4))
-        self._legend.setLabelTextColor(theme.ink)
+        for order, name in enumerate(self._names):
+            self._dress_name(name, order)
         for gap in self._gaps:
             gap.setBrush(faint(theme.warn, 60))
 
@@ -50,17 +52,16 @@ class TracesPlot:
         for curve in self._curves[len(traces) :]:
             self.plot.removeItem(curve)
         del self._curves[len(traces) :]
-        self._legend.clear()
+        said_of: list[str] = []
         for order, trace in enumerate(traces):
             if order == len(self._curves):
                 self._curves.append(self.plot.plot([], [], pen=line(self._theme.colour(order), width=1.4)))
-                self._legend.clear()
             time, values, said = _thinned(trace)
             self._curves[order].setData(
                 time, values if alone else _between(values, order, len(traces)), connect="finite"
             )
-            if not alone:
-                self._legend.addItem(self._curves[order], said)
+            said_of.append(said)
+        self._name([] if alone else said_of)
         label(self.plot, self._theme, y=traces[0].name if alone and traces else "traces")
         self.plot.getAxis("left").setStyle(showValues=alone)
         if alone and traces:
@@ -68,6 +69,29 @@ class TracesPlot:
         else:
             self.plot.setYRange(0.0, float(max(len(traces), 1)), padding=0.02)
         self._shade(view)
+
+    def _name(self, names: list[str]) -> None:
+        """What each lane is, and over which range, at its left end."""
+        for text in self._names:
+            self.plot.removeItem(text)
+        self._names = []
+        for order, words in enumerate(names):
+            text = pg.TextItem(words, anchor=(0.0, 0.5))
+            self._dress_name(text, order)
+            self._names.append(text)
+            self.plot.addItem(text, ignoreBounds=True)
+        self._place_names()
+
+    def _dress_name(self, text: pg.TextItem, order: int) -> None:
+        text.setColor(self._theme.colour(order))
+        text.setFont(font(self._theme, 8.5))
+        text.fill = pg.mkBrush(faint(self._theme.panel, 190))
+        text.update()
+
+    def _place_names(self) -> None:
+        (left, _right), _ = self.plot.getViewBox().viewRange()
+        for order, text in enumerate(self._names):
+            text.setPos(left, len(self._names) - 1 - order + 0.92)
 
     def point_at(self, t1: float, t2: float) -> None:
         """Where the cross-hair is, s."""
@@ -116,7 +140,7 @@ def _thinned(trace: Trace) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def _between(values: np.ndarray, order: int, of: int) -> np.ndarray:
-    """Several traces above each other, each over its own range; the legend has the numbers."""
+    """Several traces above each other, each over its own range; their names have the numbers."""
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-    return of - 1 - order + 0.1 + 0.8 * (values - low) / max(high - low, 1e-12)
+    return of - 1 - order + 0.06 + 0.66 * (values - low) / max(high - low, 1e-12)
