@@ -97,7 +97,8 @@ def _q_values(record: WholeRecord) -> dict[str, Any]:
 def _arrays(record: WholeRecord) -> dict[str, Any]:
     result, tt = record.result, record.result.two_time
     # Their plain mean of ratios, whatever the record's own convention is: what their functions make of g12b.
-    maps, curve = one_time(replace(tt, fine=None), "pychx"), one_time(tt, "pychx")
+    part = result.analysed_two_time
+    maps, curve = one_time(replace(part, fine=None), "pychx"), one_time(part, "pychx")
     binned = [multi_tau(curve.tau, g2, error) for g2, error in zip(curve.g2, curve.error, strict=True)]
     total = (tt.frame_means * tt.pixels[:, None]).sum(axis=0)
     corrected = [

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.correlation import one_time
-from gbx_beamline.records import OneTime, ScanInference, ScanResult, TwoTime
+from gbx_beamline.records import OneTime, ScanInference, ScanResult
 
 ANGSTROM = 1e-10
 """m; q in 1/m times this is q in 1/Angstrom."""
@@ -56,35 +56,23 @@ class WholeRecord:
         return self.result.two_time.frame_time / self.result.two_time.frames_per_cell
 
     def of_maps(self) -> OneTime:
-        """One-time g2 along the diagonals of the maps, on their cells, by the record's convention."""
-        return one_time(replace(self.result.two_time, fine=None), self.result.one_time.convention)
+        """One-time g2 along the diagonals of the analysed part of the maps, on their cells, by the record's
+        convention."""
+        return one_time(replace(self.result.analysed_two_time, fine=None), self.result.one_time.convention)
 
     def of_ages(self) -> Iterator[tuple[int, int, OneTime]]:
-        """One-time g2 of each of ``AGES`` parts: first cell, cell after the last, curve within the part.
+        """One-time g2 of each of ``AGES`` parts: first cell of the maps, cell after the last, curve within the part.
 
-        A series too short to be parted gives none.
+        Parts are those of the segment that was analysed; one too short to be parted gives none.
         """
         tt = self.result.two_time
-        cells = tt.g2.shape[-1]
+        first, last = self.result.analysed or (0, tt.g2.shape[-1])
+        cells = last - first
         if cells < 2 * AGES:
             return
-        edges = np.linspace(0, cells, AGES + 1).astype(int)
+        edges = first + np.linspace(0, cells, AGES + 1).astype(int)
         for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            yield start, stop, one_time(_part(tt, start, stop), self.result.one_time.convention)
-
-
-def _part(tt: TwoTime, start: int, stop: int) -> TwoTime:
-    inside = slice(start, stop)
-    return replace(
-        tt,
-        g2=tt.g2[:, inside, inside],
-        diagonal=tt.diagonal[:, inside],
-        frame_means=tt.frame_means[:, inside],
-        valid_frames=tt.valid_frames[inside],
-        fine=None,
-        group_maps=None,
-        groups=(),
-    )
+            yield start, stop, one_time(tt.between(start, stop), self.result.one_time.convention)
 
 
 def iso_time(seconds: float) -> str:

@@ -103,7 +103,7 @@ def _ages(record: WholeRecord) -> Iterator[Row]:
 
 
 def _s_noneq(record: WholeRecord) -> Iterator[Row]:
-    tt = record.result.two_time
+    tt = record.result.analysed_two_time
     for roi, one in enumerate(record.result.nonequilibrium):
         yield (
             _roi(record, roi)
