@@ -22,6 +22,7 @@ from gbx_beamline.records._inference import (
 from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource, KineticsFit, MultiTau, Scaling
 from gbx_beamline.records._live import LIVE_VERSION, Liveness, LiveShare, LiveState
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
+from gbx_beamline.records._repeats import Combined
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
     SCHEMA_VERSION,
@@ -41,6 +42,7 @@ __all__ = [
     "AgeSlices",
     "AgeWindow",
     "Bools",
+    "Combined",
     "CorrectedS",
     "DecayFit",
     "ErrorSource",

@@ -1,0 +1,7 @@
+"""Several scans of one sample, taken together: what they say, how much they differ, whether they say enough."""
+
+from gbx_beamline.repeats._aims import FEWEST, FIGURES, WIDTHS, Aim, Figure, Said
+from gbx_beamline.repeats._combining import combine
+from gbx_beamline.repeats._judging import Judge, Judgement
+
+__all__ = ["FEWEST", "FIGURES", "WIDTHS", "Aim", "Figure", "Judge", "Judgement", "Said", "combine"]
