@@ -46,6 +46,8 @@ class Judge:
         self.aim = aim
         self._results: dict[str, RecordSummary] = {}
         self._posterior = SharedPosterior(config.models)
+        self._weighed: tuple[tuple[str, ...], dict[str, Said], dict[str, str]] = ((), {}, {})
+        """Runs, and what they said: who waits for one more asks again and again."""
 
     def judge(self, catalog: Catalog, uids: Sequence[str]) -> Judgement:
         """What the results of these runs say together, as far as they are in the catalog.
@@ -60,13 +62,9 @@ class Judge:
         aim = self.aim
         failed, pending = self._look_up(catalog, uids)
         results = {uid: self._results[uid] for uid in uids if uid in self._results}
-        said: dict[str, Said] = {}
-        missing: dict[str, str] = {}
-        if results:
-            if aim.figure == "relaxation_time" or aim.figure == "s_noneq":
-                said, missing = of_rois([result.metadata for result in results.values()], aim.figure, aim.roi)
-            else:
-                said, missing = self._posterior.ask(catalog, results, aim.figure)
+        if self._weighed[0] != tuple(results):
+            self._weighed = (tuple(results), *self._weigh(catalog, results))
+        _, said, missing = self._weighed
         return Judgement(
             reached=bool(said) and not missing and all(one.meets(aim) for one in said.values()),
             words=_words(aim, said, missing, len(results)),
@@ -76,6 +74,11 @@ class Judge:
             failed=failed,
             pending=pending,
         )
+
+    def _weigh(self, catalog: Catalog, results: Mapping[str, RecordSummary]) -> tuple[dict[str, Said], dict[str, str]]:
+        if self.aim.figure == "relaxation_time" or self.aim.figure == "s_noneq":
+            return of_rois([result.metadata for result in results.values()], self.aim.figure, self.aim.roi)
+        return self._posterior.ask(catalog, results, self.aim.figure)
 
     def _look_up(self, catalog: Catalog, uids: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
         """Runs that failed, runs without a record; results are kept."""

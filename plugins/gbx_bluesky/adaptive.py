@@ -10,7 +10,7 @@ import bluesky.plan_stubs as bps
 from bluesky.protocols import Flyable, Movable, Readable
 
 from gbx_beamline.errors import InputError, UnitError
-from gbx_beamline.repeats import FEWEST, Aim
+from gbx_beamline.repeats import FEWEST, Aim, Judgement
 from gbx_bluesky.analysed import Answer, Question
 from gbx_bluesky.plans import Plan, check_series, count_series, is_number
 
@@ -227,18 +227,17 @@ class _Progress:
         """s that a scan lasted."""
         self.stalled = False
         """Whether the last wait brought nothing at all."""
-        self._answer: Answer | None = None
+        self.reached = False
+        """Whether enough is known."""
+        self._late = ""
+        self._judged: Judgement | None = None
+        """By the results that came last: those of a catalog that is gone meanwhile still count."""
         self._began = self._last = time.monotonic()
 
     @property
     def elapsed(self) -> float:
         """s since the plan began."""
         return time.monotonic() - self._began
-
-    @property
-    def reached(self) -> bool:
-        """Whether enough is known."""
-        return self._answer is not None and self._answer.reached
 
     def took(self, uid: str) -> None:
         """Note a scan that has just ended."""
@@ -250,26 +249,25 @@ class _Progress:
         self._last = time.monotonic()
         if answer is None:
             return
-        before = 0 if self._answer is None or self._answer.judgement is None else len(self._answer.judgement.counted)
-        judged, self._answer = answer.judgement, answer
+        judged, before = answer.judgement, 0 if self._judged is None else len(self._judged.counted)
+        self.reached, self._late = answer.reached, answer.late
         self.stalled = bool(answer.late) and (judged is None or len(judged.counted) <= before)
         if answer.late:
             self.overdue |= set(self.uids if judged is None else judged.pending)
             logger.warning("measuring goes on to its limits: %s", answer.late)
         if judged is not None:
+            self._judged = judged
             logger.info("%s after %d scans: %s", sample, len(self.uids), judged.words)
             if self.uids[-1] in judged.failed:
                 logger.warning("run %s does not count: %s", self.uids[-1][:8], judged.failed[self.uids[-1]])
 
     def known(self) -> dict[str, Any]:
-        """What the last answer said, for the next start document."""
-        if self._answer is None:
-            return {}
-        known: dict[str, Any] = {"late": self._answer.late} if self._answer.late else {}
-        if (judged := self._answer.judgement) is not None:
-            known |= {"so_far": judged.words, "counted": list(judged.counted)}
-            if judged.failed:
-                known["failed"] = dict(judged.failed)
+        """What the results have said so far, for the next start document."""
+        known: dict[str, Any] = {"late": self._late} if self._late else {}
+        if self._judged is not None:
+            known |= {"so_far": self._judged.words, "counted": list(self._judged.counted)}
+            if self._judged.failed:
+                known["failed"] = dict(self._judged.failed)
         return known
 
 
