@@ -1,5 +1,7 @@
 """The catalog: records with their schema, written once and read by pointers. The only place that knows Tiled's keys."""
 
+from gbx_beamline.catalog.average_schema import average_key
+from gbx_beamline.catalog.averages import AverageSummary, find_averages, has_average, load_average
 from gbx_beamline.catalog.connect import Catalog, connect
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
 from gbx_beamline.catalog.live import LiveSink, LiveSummary, end_live, find_live, live_key, load_live, sweep_live
@@ -15,14 +17,17 @@ from gbx_beamline.catalog.read import (
 )
 
 __all__ = [
+    "AverageSummary",
     "Catalog",
     "InferenceSummary",
     "LiveSink",
     "LiveSummary",
     "RecordSummary",
     "TiledSink",
+    "average_key",
     "connect",
     "end_live",
+    "find_averages",
     "find_for_rule",
     "find_inference",
     "find_inferences",
@@ -30,7 +35,9 @@ __all__ = [
     "find_record",
     "find_records",
     "find_terminal",
+    "has_average",
     "live_key",
+    "load_average",
     "load_inference",
     "load_live",
     "load_record",

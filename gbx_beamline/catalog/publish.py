@@ -18,10 +18,10 @@ from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
-from gbx_beamline.catalog import inference_schema, schema
+from gbx_beamline.catalog import average_schema, inference_schema, schema
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.errors import CatalogError, CatalogUnreachableError, RunNotFoundError
-from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
+from gbx_beamline.records import Refusal, RepeatsAverage, ScanFailure, ScanInference, ScanResult
 
 _CONFLICT = 409
 _WRITERS = 4
@@ -43,6 +43,7 @@ class TiledSink:
             self._attempts = container(catalog.processed, schema.ATTEMPTS)
             self._records = container(catalog.processed, schema.RECORDS)
             self._inferences = container(catalog.processed, inference_schema.INFERENCES)
+            self._averages = container(catalog.processed, average_schema.AVERAGES)
 
     def publish(self, outcome: ScanResult | ScanFailure) -> str:
         """Store ``outcome``; see ``ResultSink.publish``.
@@ -96,6 +97,28 @@ class TiledSink:
                 {"samples": inference.outcome.samples},
                 lambda attempt: inference_schema.inference_metadata(inference, attempt=attempt, created=time.time()),
                 inference_schema.INFERENCE_SPEC,
+            )
+
+    def publish_average(self, average: RepeatsAverage) -> str:
+        """Store the average of repeats, once for the same members.
+
+        Args:
+            average: of records of this catalog.
+
+        Returns:
+            Key of the average.
+
+        Raises:
+            InputError: over results that are in no catalog.
+        """
+        members = [one.record for one in average.repeats]
+        with said_in_words(self._uri):
+            return self._publish_arrays(
+                self._averages,
+                average_schema.average_key(members, common_window=average.common_window),
+                average_schema.average_arrays(average),
+                lambda attempt: average_schema.average_metadata(average, attempt=attempt, created=time.time()),
+                average_schema.AVERAGE_SPEC,
             )
 
     def _publish_arrays(
@@ -194,7 +217,8 @@ class TiledSink:
 
     def _is_named(self, attempt: str) -> bool:
         """Whether any pointer names this attempt."""
-        return any(len(pointers.search(Key("attempt") == attempt)) for pointers in (self._records, self._inferences))
+        everywhere = (self._records, self._inferences, self._averages)
+        return any(len(pointers.search(Key("attempt") == attempt)) for pointers in everywhere)
 
 
 @contextmanager

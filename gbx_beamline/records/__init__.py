@@ -22,7 +22,7 @@ from gbx_beamline.records._inference import (
 from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource, KineticsFit, MultiTau, Scaling
 from gbx_beamline.records._live import LIVE_VERSION, Liveness, LiveShare, LiveState
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
-from gbx_beamline.records._repeats import Combined
+from gbx_beamline.records._repeats import AVERAGE_VERSION, Combined, Repeat, RepeatedFigure, RepeatedRoi, RepeatsAverage
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
     SCHEMA_VERSION,
@@ -35,6 +35,7 @@ from gbx_beamline.records._scan import (
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "AVERAGE_VERSION",
     "G4",
     "LIVE_VERSION",
     "PARAMETERS",
@@ -72,6 +73,10 @@ __all__ = [
     "Provenance",
     "Refusal",
     "Region",
+    "Repeat",
+    "RepeatedFigure",
+    "RepeatedRoi",
+    "RepeatsAverage",
     "ResultSink",
     "RoiSet",
     "Scaling",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from scipy.special import ndtri
 
-from gbx_beamline.records import Combined
+from gbx_beamline.records import Combined, ScanResult
 from gbx_beamline.repeats._aims import Measurable, Said
 from gbx_beamline.repeats._combining import combine
 
@@ -44,6 +44,21 @@ def measured(metadata: Mapping[str, Any], figure: Measurable) -> dict[str, Measu
         return {roi["name"]: _share(roi["nonequilibrium"]) for roi in rois}
     whole = {fit["roi"]: fit for fit in metadata["kinetics"] if fit["whole"]}
     return {roi["name"]: _relaxation(whole.get(index)) for index, roi in enumerate(rois)}
+
+
+def of_result(result: ScanResult) -> dict[str, Any]:
+    """What ``measured`` reads, of a result that is at hand."""
+    rois = [
+        {
+            "name": name,
+            "nonequilibrium": {
+                "corrected": None if found.corrected is None else asdict(found.corrected),
+                "corrected_status": found.corrected_status,
+            },
+        }
+        for name, found in zip(result.two_time.names, result.nonequilibrium, strict=True)
+    ]
+    return {"rois": rois, "kinetics": [asdict(fit) for fit in result.kinetics]}
 
 
 def of_rois(
@@ -108,6 +123,8 @@ def _share(found: Mapping[str, Any]) -> Measured | str:
     corrected = found["corrected"]
     if corrected is None or found["corrected_status"] != "ok":
         return f"no corrected S_noneq: {found['corrected_status']}"
+    if not corrected["high"] > corrected["low"]:
+        return "no corrected S_noneq: its interval has no width"
     # Student's factor is in the interval already: this is a little more than the standard error.
     return Measured(corrected["value"], (corrected["high"] - corrected["low"]) / 2.0 / _HALF, math.inf)
 
