@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from gbx_beamline import __version__, assemble
+from gbx_beamline.cli._average import average
 from gbx_beamline.cli._evaluate import evaluate
 from gbx_beamline.cli._figures import figures as figures_group
 from gbx_beamline.cli._files import ALLOW_INCOMPLETE, analyze_file, check_place
@@ -257,5 +258,5 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
 
 gbx.add_command(simulate)
 gbx.add_command(figures_group)
-for command in (train, adapt, finetune, evaluate, models):
+for command in (average, train, adapt, finetune, evaluate, models):
     gbx.add_command(command)

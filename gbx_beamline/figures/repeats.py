@@ -77,7 +77,11 @@ def _head(average: RepeatsAverage) -> list[tuple[str, str]]:
 def _draw_roi(figure: Figure, average: RepeatsAverage, roi: int, top: float) -> None:
     found = average.rois[roi]
     q = "" if not math.isfinite(found.q_par) else f"  ·  q∥ = {words.number(found.q_par * 1e-10)} 1/Å"
-    chance = "" if not math.isfinite(found.p_value) else f"  ·  repeats equal: p = {words.number(found.p_value, 2)}"
+    chance = (
+        ""
+        if not math.isfinite(found.p_value)
+        else f"  ·  chance of such a scatter by noise: {words.number(found.p_value, 2)}"
+    )
     style.page_text(figure, 0.35, top, f"{found.name}{q}{chance}", fontsize=style.TITLE, fontweight="bold")
     places = [Place(left, top + 0.85, _SIDE, _SIDE) for left in _LEFTS]
     _map_panel(figure, places[0], average, roi)
@@ -157,7 +161,8 @@ def _figure_panel(
         value, low, high = (float(to_unit(one)) for one in (together.value, together.low, together.high))
         axes.axhspan(low, high, color=style.FITTED, alpha=0.22, linewidth=0)
         axes.axhline(value, color=style.FITTED, linewidth=1.6)
-        style.titled(axes, title, f"{words.number(value)} ({words.number(low)} to {words.number(high)}), 95 %")
+        said = [words.number(one) if logarithmic else f"{one + 0.0:.3f}" for one in (value, low, high)]
+        style.titled(axes, title, f"{said[0]} ({said[1]} to {said[2]}), 95 %")
     if not logarithmic:
         axes.axhline(0.0, color=style.QUIET, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
     _repeats_axis(axes, len(values))
@@ -166,5 +171,6 @@ def _figure_panel(
 
 def _repeats_axis(axes: Axes, count: int) -> None:
     axes.set_xlim(0.4, count + 0.6)
-    style.few_ticks(axes, x=min(count, 8), y=5)
+    style.few_ticks(axes, x=8, y=5)
+    axes.set_xticks(range(1, count + 1, -(-count // 10)))
     axes.ticklabel_format(axis="y", useOffset=False)
