@@ -24,6 +24,7 @@ from gbx_beamline.correlation import (
     one_time,
     scaling,
 )
+from gbx_beamline.correlation.threads import side_by_side
 from gbx_beamline.errors import ContractError, InputError, RoiError
 from gbx_beamline.frames import Series
 from gbx_beamline.frames.numpy_files import read_array
@@ -150,11 +151,18 @@ def _measure(tt: TwoTime, settings: AnalysisConfig, *, q_convention: str) -> dic
     cells = settings.nonequilibrium
     kinetics = fit_kinetics(tt, ages=settings.correlation.age_windows)
     known = tt.q_par is not None and np.isfinite(tt.q_par).any()
-    jumps = [
-        find_jumps(map_, contrast, frame_time=tt.frame_time, baseline=baseline, settings=settings.care)
-        for map_, contrast, baseline in zip(tt.g2, tt.contrast.tolist(), tt.static_baseline.tolist(), strict=True)
-        if settings.care.applies("jumps")
-    ]
+    contrast, baseline = tt.contrast, tt.static_baseline
+
+    def jumps_of(roi: int) -> JumpCheck:
+        return find_jumps(
+            tt.g2[roi],
+            float(contrast[roi]),
+            frame_time=tt.frame_time,
+            baseline=float(baseline[roi]),
+            settings=settings.care,
+        )
+
+    jumps = side_by_side(jumps_of, range(len(tt.g2))) if settings.care.applies("jumps") else []
     return {
         "one_time": g2,
         "nonequilibrium": tuple(nonequilibrium(tt, max_cells=cells.max_cells, min_pairs=cells.min_pairs)),
