@@ -15,6 +15,7 @@ from gbx_beamline.catalog.read import (
     load_record,
     summary_of,
 )
+from gbx_beamline.catalog.samples import SampleVersion, known_samples, latest_version, sample_versions, version_of
 
 __all__ = [
     "AverageSummary",
@@ -23,6 +24,7 @@ __all__ = [
     "LiveSink",
     "LiveSummary",
     "RecordSummary",
+    "SampleVersion",
     "TiledSink",
     "average_key",
     "connect",
@@ -36,11 +38,15 @@ __all__ = [
     "find_records",
     "find_terminal",
     "has_average",
+    "known_samples",
+    "latest_version",
     "live_key",
     "load_average",
     "load_inference",
     "load_live",
     "load_record",
+    "sample_versions",
     "summary_of",
     "sweep_live",
+    "version_of",
 ]
