@@ -6,7 +6,7 @@ Heavy imports stay inside functions, so that whoever imports this module pays on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -24,12 +24,10 @@ from gbx_beamline.errors import (
     RunUnfinishedError,
 )
 from gbx_beamline.records import ScanFailure, ScanInference, ScanInfo, ScanResult
+from gbx_beamline.traces import read_channels
 
 if TYPE_CHECKING:
     from gbx_beamline.catalog import Catalog
-    from gbx_beamline.learning.jobs import Told
-    from gbx_beamline.learning.paper import ExperimentalScan
-    from gbx_beamline.learning.virtual import PreparedSuite
 
 CONFIG_VARIABLE = "GBX_CONFIG"
 URI_VARIABLE = "GBX_TILED_URI"
@@ -184,7 +182,14 @@ def analyze_run(
             if existing is not None and not dry_run and not (existing.failed and retry_failed):
                 return Analysis(key=existing.key, outcome=None)
             outcome = replace(
-                pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array), provenance=made_by
+                pipeline.analyze(
+                    series,
+                    settings,
+                    scan=scan,
+                    catalog_array=catalog.array,
+                    readings=read_channels(run, settings.traces),
+                ),
+                provenance=made_by,
             )
     except CatalogError:
         raise
@@ -289,78 +294,3 @@ def _judge_of(catalog: Catalog, key: str, config: Config) -> str:
         # A map that was imported never was a run.
         start = {}
     return config.models.judge_of(start)
-
-
-@contextmanager
-def experimental_scans(
-    config: Config,
-    *,
-    samples: Sequence[str] = (),
-    runs: Sequence[str] = (),
-    suite: str | None = None,
-    workers: int = 1,
-    told: Told,
-) -> Iterator[Iterator[ExperimentalScan]]:
-    """Unlabelled scans of the catalog, or virtual experiments in their place, readable while the context lasts.
-
-    Args:
-        config: Configuration.
-        samples: All analysed runs of these samples.
-        runs: And these runs, each by its uid or the start of it.
-        suite: A suite of virtual experiments; made where it is not there yet.
-        workers: Processes that make it.
-        told: Told how far that is.
-
-    Raises:
-        InputError: scans of neither, or of both.
-        RunNotFoundError: nothing was analysed of a sample or a run.
-        CatalogError: as ``open_catalog``.
-        ConfigError: no such suite.
-    """
-    if bool(samples or runs) == (suite is not None):
-        raise InputError(
-            "no experiments" if suite is None else f"the suite {suite!r} and scans of the catalog",
-            needed="samples or runs that are analysed, or else a suite of virtual experiments",
-            action="add --sample, --run or --suite" if suite is None else "leave one of them out",
-        )
-    if suite is not None:
-        from gbx_beamline.learning.evaluation_job import prepare_suites
-
-        yield _scans_of_suite(prepare_suites(config, (suite,), told, workers=workers)[suite])
-        return
-    with open_catalog(config, must_exist=True) as catalog:
-        yield _scans_of_catalog(catalog, samples, runs)
-
-
-def _scans_of_suite(suite: PreparedSuite) -> Iterator[ExperimentalScan]:
-    """Virtual experiments as experiments without labels; a group is what one sample gave."""
-    from gbx_beamline.learning.paper import ExperimentalScan
-
-    name = suite.settings.name
-    for shot in suite:
-        run, group = f"{name} {shot.plan.number}", f"{name} {shot.plan.group}"
-        yield ExperimentalScan(two_time=shot.two_time, run=run, group=group)
-
-
-def _scans_of_catalog(catalog: Catalog, samples: Sequence[str], runs: Sequence[str]) -> Iterator[ExperimentalScan]:
-    """Analysed scans of a catalog as experiments without labels; a group is a sample. Of each run the newest result."""
-    from gbx_beamline.catalog import find_record, find_records, load_record
-    from gbx_beamline.learning.paper import ExperimentalScan
-
-    newest = {record.run_uid: record for record in (find_record(catalog, uid) for uid in runs)}
-    for sample in samples:
-        records = [record for record in find_records(catalog, sample=sample) if not record.failed]
-        if not records:
-            raise RunNotFoundError(
-                f"no results of a sample {sample!r} in {catalog.uri}",
-                needed="analysed scans",
-                action="list them with `gbx results`, or analyse runs with `gbx analyze UID`",
-            )
-        newest |= {record.run_uid: record for record in records}
-    for run, record in newest.items():
-        outcome = load_record(catalog, record.key)
-        if isinstance(outcome, ScanFailure):
-            raise RunNotFoundError(
-                f"run {run} was not analysed: {outcome.reason}", needed="an analysed run", action="leave it out"
-            )
-        yield ExperimentalScan(two_time=outcome.two_time, run=run, group=outcome.scan.sample or "unnamed sample")

@@ -14,10 +14,12 @@ from gbx_beamline.care._motion import check_motion
 from gbx_beamline.care._pixels import judge_pixels
 from gbx_beamline.care._scan import Care, care_for
 from gbx_beamline.care._segments import find_segments
+from gbx_beamline.care._timeline import FEWEST as FEWEST_FRAMES
 from gbx_beamline.config import CareConfig
 from gbx_beamline.records import Exclusions, FrameVerdict, Jump, JumpCheck, MotionCheck, PixelVerdict, Segment
 
 __all__ = [
+    "FEWEST_FRAMES",
     "BlockAdder",
     "BlockSums",
     "Care",

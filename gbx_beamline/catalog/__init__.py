@@ -3,6 +3,7 @@
 from gbx_beamline.catalog.average_schema import average_key
 from gbx_beamline.catalog.averages import AverageSummary, find_averages, has_average, load_average
 from gbx_beamline.catalog.connect import Catalog, connect
+from gbx_beamline.catalog.groups import GroupedScan, MaterialDoseGroup, group_named, material_dose_groups
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
 from gbx_beamline.catalog.live import LiveSink, LiveSummary, end_live, find_live, live_key, load_live, sweep_live
 from gbx_beamline.catalog.publish import TiledSink
@@ -20,9 +21,11 @@ from gbx_beamline.catalog.samples import SampleVersion, known_samples, latest_ve
 __all__ = [
     "AverageSummary",
     "Catalog",
+    "GroupedScan",
     "InferenceSummary",
     "LiveSink",
     "LiveSummary",
+    "MaterialDoseGroup",
     "RecordSummary",
     "SampleVersion",
     "TiledSink",
@@ -37,6 +40,7 @@ __all__ = [
     "find_record",
     "find_records",
     "find_terminal",
+    "group_named",
     "has_average",
     "known_samples",
     "latest_version",
@@ -45,6 +49,7 @@ __all__ = [
     "load_inference",
     "load_live",
     "load_record",
+    "material_dose_groups",
     "sample_versions",
     "summary_of",
     "sweep_live",

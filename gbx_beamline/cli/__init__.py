@@ -18,6 +18,7 @@ from gbx_beamline.cli._evaluate import evaluate
 from gbx_beamline.cli._figures import figures as figures_group
 from gbx_beamline.cli._files import ALLOW_INCOMPLETE, analyze_file, check_place
 from gbx_beamline.cli._going_on import how_to_go_on
+from gbx_beamline.cli._groups import groups
 from gbx_beamline.cli._models import models
 from gbx_beamline.cli._options import config_option
 from gbx_beamline.cli._progress import shown
@@ -258,5 +259,5 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
 
 gbx.add_command(simulate)
 gbx.add_command(figures_group)
-for command in (average, train, adapt, finetune, evaluate, models):
+for command in (average, groups, train, adapt, finetune, evaluate, models):
     gbx.add_command(command)

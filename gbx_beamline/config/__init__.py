@@ -26,6 +26,7 @@ from gbx_beamline.config._analysis import (
 )
 from gbx_beamline.config._base import LARGEST_Q, Strict
 from gbx_beamline.config._demo import DemoConfig, DemoDynamics
+from gbx_beamline.config._groups import GroupsConfig
 from gbx_beamline.config._models import ModelsConfig
 from gbx_beamline.config._paper_family import PaperFamilyConfig
 from gbx_beamline.config._selection import DEFAULT_RULE, RuleName, SelectionRule
@@ -39,21 +40,39 @@ from gbx_beamline.config._serve import (
     TriggersConfig,
 )
 from gbx_beamline.config._simulation import MeasurementSimulation, PaperSimulation, SimulationConfig
+from gbx_beamline.config._traces import (
+    START,
+    TEMPERATURE,
+    ChannelConfig,
+    ClockConfig,
+    DoseConfig,
+    GateConfig,
+    HoldConfig,
+    TracesConfig,
+)
 from gbx_beamline.config._training import TrainingConfig, TrainingData, TrainingNetwork
 from gbx_beamline.errors import ConfigError
 
 __all__ = [
     "DEFAULT_RULE",
     "LARGEST_Q",
+    "START",
+    "TEMPERATURE",
     "AnalysisConfig",
     "CareConfig",
     "CatalogConfig",
+    "ChannelConfig",
+    "ClockConfig",
     "Config",
     "CorrelationConfig",
     "DemoConfig",
     "DemoDynamics",
+    "DoseConfig",
+    "GateConfig",
     "GeometryConfig",
+    "GroupsConfig",
     "HealthConfig",
+    "HoldConfig",
     "KafkaConfig",
     "LiveConfig",
     "MaskConfig",
@@ -72,6 +91,7 @@ __all__ = [
     "ServeConfig",
     "SimulationConfig",
     "SweepConfig",
+    "TracesConfig",
     "TrainingConfig",
     "TrainingData",
     "TrainingNetwork",
@@ -115,6 +135,7 @@ class Config(Strict):
         default_factory=lambda: {DEFAULT_RULE: SelectionRule()}, min_length=1
     )
     """Rules by which `gbx serve` chooses runs; without any, every run is analysed as ``analysis`` says."""
+    groups: GroupsConfig = GroupsConfig()
     serve: ServeConfig = ServeConfig()
     catalog: CatalogConfig = CatalogConfig()
     demo: DemoConfig = DemoConfig()

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gbx_beamline.config._base import LARGEST_Q, Strict
+from gbx_beamline.config._traces import DoseConfig, TracesConfig
 from gbx_beamline.errors import ConfigError
 
 
@@ -195,10 +196,23 @@ class AnalysisConfig(Strict):
     correlation: CorrelationConfig = CorrelationConfig()
     care: CareConfig = CareConfig()
     nonequilibrium: NonEquilibriumConfig = NonEquilibriumConfig()
+    traces: TracesConfig = TracesConfig()
+    dose: DoseConfig = DoseConfig()
     frame_time_s: Annotated[float, Field(gt=0)] | None = None
     """s between frames, where the file does not say it or says it wrongly; wins over the file."""
     allow_incomplete: bool = False
     """True analyses what exists of a series with missing data files, and flags it."""
+
+    @model_validator(mode="after")
+    def _dose_names_channels(self) -> AnalysisConfig:
+        if "traces" not in self.model_fields_set:
+            # A selection rule may state the dose alone and have the channels of ``analysis``.
+            return self
+        dose = self.dose
+        named = [name for name in (dose.monitor, dose.transmission, dose.shutter, *dose.position) if name is not None]
+        if missing := [name for name in named if name not in self.traces.channels]:
+            raise ValueError(f"dose names {', '.join(missing)}, but the channels are {', '.join(self.traces.channels)}")
+        return self
 
     @property
     def hash(self) -> str:

@@ -18,6 +18,7 @@ from gbx_beamline.figures.panels import (
 )
 from gbx_beamline.figures.reduction import information, true_s_noneq
 from gbx_beamline.figures.style import LINE, Place
+from gbx_beamline.figures.traces import segment_lines, strip_height, traces_strip
 from gbx_beamline.records import ScanInference, ScanResult
 
 MOST_ROWS = 4
@@ -37,6 +38,8 @@ class _Layout:
     panels: tuple[tuple[float, float], ...]
     block: float
     """Height of one q-ROI's panels with titles and axis labels."""
+    strip: tuple[float, float]
+    """Upper left corner of the traces, under the two-time map."""
 
     @property
     def characters(self) -> int:
@@ -50,6 +53,8 @@ class _Block:
 
     index: int
     lines: list[tuple[str, str]]
+    strip: float
+    """Height of the traces under its map; 0 for none."""
 
 
 def _wide() -> _Layout:
@@ -57,14 +62,16 @@ def _wide() -> _Layout:
     lefts = [0.9]
     for gap in (1.7, 1.9, 0.9):
         lefts.append(lefts[-1] + side + gap)
-    return _Layout(lefts[-1] + side + 1.3, side, tuple((left, 0.62) for left in lefts), side + 1.45)
+    panels = tuple((left, 0.62) for left in lefts)
+    return _Layout(lefts[-1] + side + 1.3, side, panels, side + 1.45, (lefts[0], side + 1.75))
 
 
-def _square() -> _Layout:
-    side, below = 4.0, 5.35
+def _square(strip: float) -> _Layout:
+    """The traces lie between the map and what is below it, on its time axis."""
+    side, below = 4.0, 5.35 + strip
     left, right = 0.95, 0.95 + 4.0 + 2.05
     corners = ((left, 0.62), (left, 0.62 + below), (right, 0.62), (right, 0.62 + below))
-    return _Layout(right + side + 1.35, side, corners, side + below + 1.45)
+    return _Layout(right + side + 1.35, side, corners, side + below + 1.45, (left, side + 1.75))
 
 
 def scan_report(result: ScanResult, *, roi: int | None = None, inference: ScanInference | None = None) -> Figure:
@@ -85,12 +92,17 @@ def scan_report(result: ScanResult, *, roi: int | None = None, inference: ScanIn
         RoiError: no such q-ROI.
     """
     shown = _shown(result, roi)
-    layout = _square() if len(shown) == 1 else _wide()
+    strip = strip_height(result)
+    single = len(shown) == 1
+    layout = _square(strip) if single else _wide()
     image = detector_image(result)
     head = _head_lines(result, shown, inference, layout.characters - (18 if image else 0))
     head_height = max(0.98 + _height(head), 1.65 if image else 0.0)
-    blocks = [_Block(index, _roi_lines(result, index, layout.characters)) for index in shown]
-    heights = [0.42 + _height(block.lines) + layout.block for block in blocks]
+    blocks = [
+        _Block(index, _roi_lines(result, index, layout.characters), 0.0 if order else strip)
+        for order, index in enumerate(shown)
+    ]
+    heights = [0.42 + _height(one.lines) + layout.block + (0.0 if single else one.strip) for one in blocks]
     figure = style.blank_page(layout.width, head_height + sum(heights) + 0.45)
     temperature = words.temperature(result.scan)
     room = int((layout.width - 2.3) / 0.17) - len(temperature) - 5
@@ -140,8 +152,13 @@ def _head_lines(
         f"{words.duration(two_time.frame_time)} per frame",
         f"window {words.duration(frames * two_time.frame_time)}",
     ]
+    if result.analysed is not None:
+        rows = np.array(result.analysed) * two_time.frame_time
+        facts.append(f"numbers are of {words.span(*rows.tolist())}")
     if words.started(scan):
         facts.insert(1, words.started(scan))
+    if result.exposure is not None:
+        facts.append(words.dose(result.exposure))
     if scan.truth is not None:
         facts.append("simulated run")
     if scan.source:
@@ -159,7 +176,7 @@ def _head_lines(
 
 def _roi_lines(result: ScanResult, index: int, characters: int) -> list[tuple[str, str]]:
     """The facts that a value of S_noneq needs to be believed, with their colours."""
-    two_time, record = result.two_time, result.nonequilibrium[index]
+    two_time, record = result.analysed_two_time, result.nonequilibrium[index]
     pixels, counts = int(two_time.pixels[index]), float(two_time.mean_counts[index])
     facts = [f"{pixels:,} pixels" if pixels > 0 else "pixels not known"]
     facts.append(f"{words.number(counts)} counts per pixel and frame" if np.isfinite(counts) else "counts not known")
@@ -182,9 +199,9 @@ def _roi_lines(result: ScanResult, index: int, characters: int) -> list[tuple[st
     return lines
 
 
-def _draw_lines(figure: Figure, top: float, lines: list[tuple[str, str]]) -> None:
+def _draw_lines(figure: Figure, top: float, lines: list[tuple[str, str]], *, left: float = 0.35) -> None:
     for text, colour in lines:
-        style.page_text(figure, 0.35, top, text, color=colour)
+        style.page_text(figure, left, top, text, color=colour)
         top += LINE * (text.count("\n") + 1)
 
 
@@ -213,3 +230,11 @@ def _draw_roi(figure: Figure, result: ScanResult, block: _Block, top: float, lay
     below = top + 0.42 + _height(block.lines)
     for draw, (across, down) in zip(_PANELS, layout.panels, strict=True):
         draw(figure, Place(across, below + down, layout.side, layout.side), result, index)
+    if block.strip:
+        across, down = layout.strip
+        traces_strip(figure, Place(across, below + down, layout.side, block.strip), result, index)
+        beside = across + layout.side + 1.75
+        style.page_text(figure, beside, below + down - 0.4, "Segments", fontsize=style.TITLE, fontweight="bold")
+        room = int((layout.width - beside - 0.3) / 0.086)
+        said = [(words.wrapped(text, room), colour) for text, colour in segment_lines(result, index)]
+        _draw_lines(figure, below + down, said, left=beside)

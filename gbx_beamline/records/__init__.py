@@ -7,13 +7,23 @@ Arrays inside a record are to be read, not written.
 from __future__ import annotations
 
 from gbx_beamline.records._arrays import Bools, Floats, Labels, Region
-from gbx_beamline.records._care import Exclusions, FrameVerdict, Jump, JumpCheck, MotionCheck, PixelVerdict, Segment
+from gbx_beamline.records._care import (
+    Exclusions,
+    FrameVerdict,
+    Jump,
+    JumpCheck,
+    MotionCheck,
+    PixelVerdict,
+    Segment,
+    SegmentKind,
+)
 from gbx_beamline.records._correlation import FineLags, OneTime, PixelGroups, TwoTime
 from gbx_beamline.records._detector import FrameSource, Geometry, RoiSet
 from gbx_beamline.records._inference import (
     PARAMETERS,
     Estimate,
     Flag,
+    GroupAnswer,
     Inference,
     Predictor,
     Refusal,
@@ -25,6 +35,7 @@ from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEqui
 from gbx_beamline.records._repeats import AVERAGE_VERSION, Combined, Repeat, RepeatedFigure, RepeatedRoi, RepeatsAverage
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
+    READABLE_SCHEMAS,
     SCHEMA_VERSION,
     Provenance,
     ResultSink,
@@ -32,6 +43,7 @@ from gbx_beamline.records._scan import (
     ScanInfo,
     ScanResult,
 )
+from gbx_beamline.records._traces import Exposure, RoiMeasure, SegmentMeasure, Trace, Traces
 
 __all__ = [
     "ALGORITHM_VERSION",
@@ -39,6 +51,7 @@ __all__ = [
     "G4",
     "LIVE_VERSION",
     "PARAMETERS",
+    "READABLE_SCHEMAS",
     "SCHEMA_VERSION",
     "AgeSlices",
     "AgeWindow",
@@ -49,12 +62,14 @@ __all__ = [
     "ErrorSource",
     "Estimate",
     "Exclusions",
+    "Exposure",
     "FineLags",
     "Flag",
     "Floats",
     "FrameSource",
     "FrameVerdict",
     "Geometry",
+    "GroupAnswer",
     "Inference",
     "Jump",
     "JumpCheck",
@@ -78,6 +93,7 @@ __all__ = [
     "RepeatedRoi",
     "RepeatsAverage",
     "ResultSink",
+    "RoiMeasure",
     "RoiSet",
     "Scaling",
     "ScanFailure",
@@ -85,6 +101,10 @@ __all__ = [
     "ScanInfo",
     "ScanResult",
     "Segment",
+    "SegmentKind",
+    "SegmentMeasure",
     "Share",
+    "Trace",
+    "Traces",
     "TwoTime",
 ]

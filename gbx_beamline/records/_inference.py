@@ -103,6 +103,16 @@ class ScanInference:
         return self.outcome.model_id
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupAnswer:
+    """What a model says of one scan, given the others of its group."""
+
+    record: str
+    """Key of the correlation record."""
+    scan: ScanInfo
+    outcome: Inference | Refusal
+
+
 @runtime_checkable
 class Predictor(Protocol):
     """Infers parameters from two-time maps."""

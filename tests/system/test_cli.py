@@ -40,6 +40,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 OWN_COMMANDS = (
     "analyze",
     "results",
+    "groups",
     "report",
     "doctor",
     "demo",
