@@ -99,7 +99,7 @@ class RepeatedRoi:
 class RepeatsAverage:
     """Scans of one sample under equal conditions, averaged at equal lags and equal ages.
 
-    Age is the time since each scan's own first frame. Every repeat counts the same.
+    Age is the time since the first analysed frame of each scan. Every repeat counts the same.
     """
 
     repeats: tuple[Repeat, ...]

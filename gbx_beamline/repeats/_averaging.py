@@ -37,6 +37,8 @@ def average(results: Sequence[ScanResult], *, common_window: bool = False) -> Re
     between repeats, which holds noise and true differences alike. Scans of one frame time and window are averaged frame
     by frame; where frame times are in the ratio of small whole numbers, on cells of whole frames of each.
 
+    Of a scan with several segments the analysed one takes part, and its ages begin with it.
+
     Whether repeats (spots) differ by more than their noise is tested for each q-ROI with the relaxation time, the
     corrected S_noneq and g2 in four ranges of lag, against the noise that the pixel groups of each scan show; see
     ``combine``. Grain boundaries differ from spot to spot: then this says so, and the mean is over spots.
@@ -48,7 +50,8 @@ def average(results: Sequence[ScanResult], *, common_window: bool = False) -> Re
     Raises:
         InputError: what cannot be averaged, and why.
     """
-    timings = [timing(one.scan.run_uid, one.two_time.frame_time, one.two_time.g2.shape[-1]) for one in results]
+    maps = [one.analysed_two_time for one in results]
+    timings = [timing(one.scan.run_uid, tt.frame_time, tt.g2.shape[-1]) for one, tt in zip(results, maps, strict=True)]
     axis = checked_axis(timings, common_window=common_window)
     parts = [reduced(one, axis, frames) for one, frames in zip(results, axis.frames_per_cell, strict=True)]
     return averaged(parts, axis, common_window=common_window)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gbx_beamline.config import ModelsConfig
-from gbx_beamline.errors import ContractError, DependencyError, InputError
+from gbx_beamline.errors import DependencyError, InputError
+from gbx_beamline.pipeline import to_be_judged
 from gbx_beamline.records import Inference, ScanFailure
 from gbx_beamline.repeats._aims import Inferable, Said
 
@@ -84,11 +85,8 @@ def _cells_or_why(catalog: Catalog, model: Model, uid: str, key: str) -> CellMap
     if isinstance(result, ScanFailure):
         return f"run {uid[:8]} was not analysed: {result.reason}"
     try:
-        if result.scan.temperature is None:
-            raise ContractError(
-                "the temperature of the scan is not known", needed="one in K", action="record it with the run"
-            )
-        return cell_maps(result.two_time, temperature=result.scan.temperature, contract=model.contract)
+        maps, temperature = to_be_judged(result)
+        return cell_maps(maps, temperature=temperature, contract=model.contract)
     except InputError as error:
         return f"the model may not judge run {uid[:8]}: {error}"
 

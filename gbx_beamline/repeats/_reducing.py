@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gbx_beamline.correlation import curve_noise
 from gbx_beamline.correlation.diagonals import by_lag, cell_means, lag_means
-from gbx_beamline.records import Repeat, ScanResult
+from gbx_beamline.records import OneTime, Repeat, ScanResult, TwoTime
 from gbx_beamline.repeats._axes import Axis
 from gbx_beamline.repeats._figures import Measured, measured, of_result
 
@@ -49,7 +49,7 @@ def reduced(result: ScanResult, axis: Axis, frames_per_cell: int, *, record: str
         frames_per_cell: Rows of this scan's maps in a cell.
         record: Key of its record, where it is in a catalog.
     """
-    tt, scan, found = result.two_time, result.scan, of_result(result)
+    tt, scan, found = result.analysed_two_time, result.scan, of_result(result)
     frames = axis.cells * frames_per_cell
     rois = range(len(tt.names))
     lags = slice(None, frames, frames_per_cell)
@@ -67,18 +67,17 @@ def reduced(result: ScanResult, axis: Axis, frames_per_cell: int, *, record: str
         q=np.array([result.rois.q_par, result.rois.q_z], dtype=np.float64),
         settings_hash=result.provenance.settings_hash or result.provenance.config_hash,
         access_tags=scan.access_tags,
-        curves=np.stack([_curve(result, roi, axis, frames_per_cell) for roi in rois]),
+        curves=np.stack([_curve(tt, result.one_time, roi, axis, frames_per_cell) for roi in rois]),
         noise=tuple(None if one is None else one[:, lags] for one in noise),
-        maps=np.array([_map(result, roi, axis, frames_per_cell) for roi in rois], dtype=np.float32),
+        maps=np.array([_map(tt, roi, axis, frames_per_cell) for roi in rois], dtype=np.float32),
         times=measured(found, "relaxation_time"),
         shares=measured(found, "s_noneq"),
         share_cells=tuple((one.cell, one.window) for one in result.nonequilibrium),
     )
 
 
-def _curve(result: ScanResult, roi: int, axis: Axis, frames_per_cell: int) -> Values:
+def _curve(tt: TwoTime, known: OneTime, roi: int, axis: Axis, frames_per_cell: int) -> Values:
     """The record's own curve where its lags are the common ones, else the mean along the diagonals of cells."""
-    tt, known = result.two_time, result.one_time
     whole = axis.cells == tt.g2.shape[-1] == known.tau.size
     if frames_per_cell == 1 and whole:
         return known.g2[roi]
@@ -86,8 +85,8 @@ def _curve(result: ScanResult, roi: int, axis: Axis, frames_per_cell: int) -> Va
     return lag_means(by_lag(cells))[0]
 
 
-def _map(result: ScanResult, roi: int, axis: Axis, frames_per_cell: int) -> Values:
-    tt, joined = result.two_time, frames_per_cell * axis.cells_per_map_cell
+def _map(tt: TwoTime, roi: int, axis: Axis, frames_per_cell: int) -> Values:
+    joined = frames_per_cell * axis.cells_per_map_cell
     return _clean_cells(tt.g2[roi], tt.diagonal[roi], axis.cells // axis.cells_per_map_cell, joined)
 
 

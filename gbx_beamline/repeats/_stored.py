@@ -53,7 +53,7 @@ def average_of(
 
     members = _members(catalog, uids, sample, temperature, rule)
     axis = checked_axis(
-        [timing(one.run_uid, one.metadata["frame_time"], one.metadata["frames"]) for one in members],
+        [timing(one.run_uid, one.metadata["frame_time"], _rows(one)) for one in members],
         common_window=common_window,
     )
     key = average_key((one.key for one in members), common_window=common_window)
@@ -103,6 +103,12 @@ def _members(
             action="list them with `gbx results`",
         )
     return sorted(members, key=lambda one: (one.metadata["started"] or 0.0, one.run_uid))
+
+
+def _rows(record: RecordSummary) -> int:
+    """Rows of the map that the numbers are of."""
+    start, stop = record.metadata.get("analysed") or (0, record.metadata["frames"])
+    return stop - start
 
 
 def _near(record: RecordSummary, temperature: float) -> bool:

@@ -49,6 +49,7 @@ OWN_COMMANDS = (
     "queue",
     "reprocess",
     "average",
+    "sample",
     "simulate",
     "figures",
     "models",
