@@ -192,7 +192,8 @@ def _geometry(known: dict[str, float | None], more: tuple[str, ...]) -> Geometry
             raise ConfigError(
                 f"--geometry {item}", needed="KEY=VALUE", action="write it like --geometry distance_m=10.1"
             )
-        stated[key.strip()] = yaml.safe_load(value)
+        # pydantic makes numbers and booleans of words, and refuses what are none.
+        stated[key.strip()] = value.strip()
     if not stated:
         return None
     try:

@@ -40,7 +40,7 @@ RING = (3e-4, 6e-4)
 WIDER = (3e-4, 9e-4)
 SETTINGS: dict[str, Any] = {"analysis": {"rois": {"rings": [{"q": list(RING)}]}}, "models": {"infer": False}}
 CONFIG = parse_config(SETTINGS)
-WHO = {"who": "night shift", "why": "beam stop moved"}
+WHO: dict[str, Any] = {"who": "night shift", "why": "beam stop moved"}
 
 Take = Callable[..., str]
 
