@@ -11,6 +11,7 @@ import click
 from gbx_beamline import __version__, assemble
 from gbx_beamline.cli._average import average
 from gbx_beamline.cli._evaluate import evaluate
+from gbx_beamline.cli._export import export_command
 from gbx_beamline.cli._figures import figures as figures_group
 from gbx_beamline.cli._files import analyze_file, check_place
 from gbx_beamline.cli._going_on import how_to_go_on
@@ -212,6 +213,7 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
 
 
 gbx.add_command(simulate)
+gbx.add_command(export_command)
 gbx.add_command(figures_group)
 for command in (average, groups, sample, train, adapt, finetune, evaluate, models):
     gbx.add_command(command)

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gbx_beamline.config import AnalysisConfig, MaskConfig
-from gbx_beamline.errors import ConfigError, RoiError
+from gbx_beamline.errors import ConfigError, GeometryError, RoiError
 from gbx_beamline.frames import Series
 from gbx_beamline.frames.numpy_files import read_array
 from gbx_beamline.geometry import overlay, rois_from_config
@@ -43,7 +43,14 @@ def select(
             needed="at least one box, ring or label image",
             action="add analysis.rois to the configuration (configs/demo.yaml shows how)",
         )
-    rois = rois_from_config(series.geometry, settings.rois, mask=series.mask, read_catalog_array=catalog_array)
+    try:
+        rois = rois_from_config(series.geometry, settings.rois, mask=series.mask, read_catalog_array=catalog_array)
+    except GeometryError as error:
+        if not series.notes:
+            raise
+        # Why the file's own value was not taken is what a reader needs.
+        found = f"{error.found} ({'; '.join(series.notes)})"
+        raise GeometryError(found, needed=error.needed, action=error.action) from error
     return series, rois
 
 

@@ -35,6 +35,7 @@ from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEqui
 from gbx_beamline.records._repeats import AVERAGE_VERSION, Combined, Repeat, RepeatedFigure, RepeatedRoi, RepeatsAverage
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
+    CORRELATION_VERSION,
     READABLE_SCHEMAS,
     SCHEMA_VERSION,
     Provenance,
@@ -48,6 +49,7 @@ from gbx_beamline.records._traces import Exposure, RoiMeasure, SegmentMeasure, T
 __all__ = [
     "ALGORITHM_VERSION",
     "AVERAGE_VERSION",
+    "CORRELATION_VERSION",
     "G4",
     "LIVE_VERSION",
     "PARAMETERS",

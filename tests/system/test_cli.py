@@ -45,6 +45,7 @@ OWN_COMMANDS = (
     "doctor",
     "demo",
     "import",
+    "export",
     "serve",
     "queue",
     "reprocess",
