@@ -1,5 +1,7 @@
 """The catalog: records with their schema, written once and read by pointers. The only place that knows Tiled's keys."""
 
+from gbx_beamline.catalog.average_schema import average_key
+from gbx_beamline.catalog.averages import AverageSummary, find_averages, has_average, load_average
 from gbx_beamline.catalog.connect import Catalog, connect
 from gbx_beamline.catalog.groups import GroupedScan, MaterialDoseGroup, group_named, material_dose_groups
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
@@ -14,8 +16,10 @@ from gbx_beamline.catalog.read import (
     load_record,
     summary_of,
 )
+from gbx_beamline.catalog.samples import SampleVersion, known_samples, latest_version, sample_versions, version_of
 
 __all__ = [
+    "AverageSummary",
     "Catalog",
     "GroupedScan",
     "InferenceSummary",
@@ -23,9 +27,12 @@ __all__ = [
     "LiveSummary",
     "MaterialDoseGroup",
     "RecordSummary",
+    "SampleVersion",
     "TiledSink",
+    "average_key",
     "connect",
     "end_live",
+    "find_averages",
     "find_for_rule",
     "find_inference",
     "find_inferences",
@@ -34,11 +41,17 @@ __all__ = [
     "find_records",
     "find_terminal",
     "group_named",
+    "has_average",
+    "known_samples",
+    "latest_version",
     "live_key",
+    "load_average",
     "load_inference",
     "load_live",
     "load_record",
     "material_dose_groups",
+    "sample_versions",
     "summary_of",
     "sweep_live",
+    "version_of",
 ]

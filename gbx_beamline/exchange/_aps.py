@@ -100,9 +100,10 @@ def _write_two_time(xpcs: h5py.Group, record: WholeRecord) -> None:
         # The viewer adds the transpose to the half that is stored, and halves the diagonal.
         field(maps, f"c2_{roi:05d}", np.triu(np.nan_to_num(g2, nan=0.0)))
     field(twotime, "processed_bins", np.arange(1, len(tt.g2) + 1))
-    field(twotime, "delay_list", np.arange(tt.g2.shape[-1]))
-    field(twotime, "normalized_g2", record.of_maps().g2.T)
-    ages = [curve.g2.T for _, _, curve in record.of_ages()] or [record.of_maps().g2.T]
+    curve = record.of_maps()
+    field(twotime, "delay_list", np.arange(curve.tau.size))
+    field(twotime, "normalized_g2", curve.g2.T)
+    ages = [curve.g2.T for _, _, curve in record.of_ages()] or [curve.g2.T]
     shortest = min(len(curve) for curve in ages)
     field(twotime, "normalized_g2_segments", np.stack([one[:shortest] for one in ages], axis=1))
     _write_steps(twotime, record)

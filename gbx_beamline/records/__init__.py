@@ -32,6 +32,7 @@ from gbx_beamline.records._inference import (
 from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource, KineticsFit, MultiTau, Scaling
 from gbx_beamline.records._live import LIVE_VERSION, Liveness, LiveShare, LiveState
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
+from gbx_beamline.records._repeats import AVERAGE_VERSION, Combined, Repeat, RepeatedFigure, RepeatedRoi, RepeatsAverage
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
     CORRELATION_VERSION,
@@ -47,6 +48,7 @@ from gbx_beamline.records._traces import Exposure, RoiMeasure, SegmentMeasure, T
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "AVERAGE_VERSION",
     "CORRELATION_VERSION",
     "G4",
     "LIVE_VERSION",
@@ -56,6 +58,7 @@ __all__ = [
     "AgeSlices",
     "AgeWindow",
     "Bools",
+    "Combined",
     "CorrectedS",
     "DecayFit",
     "ErrorSource",
@@ -87,6 +90,10 @@ __all__ = [
     "Provenance",
     "Refusal",
     "Region",
+    "Repeat",
+    "RepeatedFigure",
+    "RepeatedRoi",
+    "RepeatsAverage",
     "ResultSink",
     "RoiMeasure",
     "RoiSet",

@@ -49,6 +49,8 @@ OWN_COMMANDS = (
     "serve",
     "queue",
     "reprocess",
+    "average",
+    "sample",
     "simulate",
     "figures",
     "models",
