@@ -47,6 +47,7 @@ OWN_COMMANDS = (
     "import",
     "export",
     "serve",
+    "view",
     "queue",
     "reprocess",
     "average",
