@@ -17,8 +17,11 @@ from gbx_beamline.records._care import (
     Segment,
     SegmentKind,
 )
+from gbx_beamline.records._comparison import Between, ComparedRoi, ComparedScan, Comparison, Verdict
 from gbx_beamline.records._correlation import FineLags, OneTime, PixelGroups, TwoTime
 from gbx_beamline.records._detector import FrameSource, Geometry, RoiSet
+from gbx_beamline.records._facts import RoiFacts, ScanFacts, facts_of
+from gbx_beamline.records._floor import FloorRoi, InstrumentFloor, NoFloor
 from gbx_beamline.records._inference import (
     PARAMETERS,
     Estimate,
@@ -99,5 +102,16 @@ __all__ = [
     "Share",
     "Trace",
     "Traces",
+    "Between",
+    "ComparedRoi",
+    "ComparedScan",
+    "Comparison",
+    "Verdict",
+    "RoiFacts",
+    "ScanFacts",
+    "facts_of",
+    "FloorRoi",
+    "InstrumentFloor",
+    "NoFloor",
     "TwoTime",
 ]

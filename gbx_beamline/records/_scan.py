@@ -59,6 +59,8 @@ class ScanInfo:
     """Unix time, s."""
     truth: Mapping[str, Any] | None = None
     """What a simulated run was made with."""
+    reference: str | None = None
+    """What the run says that it is a reference of: "static" for a sample that does not move; None = it says nothing."""
     access_tags: tuple[str, ...] = ()
     source: str = ""
     """Where the frames came from, in words."""
