@@ -25,6 +25,7 @@ from gbx_beamline.config._analysis import (
     Rule,
 )
 from gbx_beamline.config._base import LARGEST_Q, Strict
+from gbx_beamline.config._comparing import CompareConfig, FloorConfig
 from gbx_beamline.config._demo import DemoConfig, DemoDynamics
 from gbx_beamline.config._groups import GroupsConfig
 from gbx_beamline.config._models import ModelsConfig
@@ -63,11 +64,13 @@ __all__ = [
     "CatalogConfig",
     "ChannelConfig",
     "ClockConfig",
+    "CompareConfig",
     "Config",
     "CorrelationConfig",
     "DemoConfig",
     "DemoDynamics",
     "DoseConfig",
+    "FloorConfig",
     "GateConfig",
     "GeometryConfig",
     "GroupsConfig",
@@ -133,6 +136,8 @@ class Config(Strict):
     )
     """Rules by which `gbx serve` chooses runs; without any, every run is analysed as ``analysis`` says."""
     groups: GroupsConfig = GroupsConfig()
+    compare: CompareConfig = CompareConfig()
+    floor: FloorConfig = FloorConfig()
     serve: ServeConfig = ServeConfig()
     catalog: CatalogConfig = CatalogConfig()
     demo: DemoConfig = DemoConfig()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gbx_beamline.records._detector import Geometry
@@ -64,6 +65,8 @@ class ScanFacts:
     """s that was analysed."""
     geometry: Geometry
     exposure: Exposure | None
+    moved: str
+    """What moved, in words; empty = nothing seen."""
     rois: tuple[RoiFacts, ...]
 
     @property
@@ -78,6 +81,11 @@ class ScanFacts:
     def name(self) -> str:
         """By which people call it."""
         return self.run_uid[:8]
+
+
+def words_of_motion(checks: Iterable[tuple[bool, str]]) -> str:
+    """The status of the first motion check that saw any; empty where none did."""
+    return next((status for moved, status in checks if moved), "")
 
 
 def facts_of(result: ScanResult, *, record: str = "") -> ScanFacts:
@@ -117,5 +125,6 @@ def facts_of(result: ScanResult, *, record: str = "") -> ScanFacts:
         span=(last - first) * tt.frame_time,
         geometry=result.geometry,
         exposure=result.exposure,
+        moved=words_of_motion((check.moved, check.status) for check in result.motion),
         rois=tuple(rois),
     )
