@@ -197,7 +197,8 @@ def _notes(reference: ScanFacts, scan: ScanFacts) -> list[str]:
     notes = []
     if reference.span < 0.99 * scan.span:
         notes.append(
-            f"the reference lasts {reference.span:.4g} s, the scan {scan.span:.4g} s: over the scan the floor may be higher"
+            f"the reference lasts {reference.span:.4g} s, the scan {scan.span:.4g} s: over the scan the floor may be "
+            "higher"
         )
     if not math.isclose(reference.frame_time, scan.frame_time, rel_tol=0.01):
         notes.append(f"frame time of the reference {reference.frame_time:.3g} s, of the scan {scan.frame_time:.3g} s")

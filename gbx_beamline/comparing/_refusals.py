@@ -122,7 +122,7 @@ def _contrasts(scans: Sequence[ScanFacts], common: Sequence[tuple[int, ...]]) ->
         if all(math.isfinite(value) for value in values) and min(values) < (1.0 - _CONTRAST) * max(values):
             listed = ", ".join(f"{value:.3g}" for value in values)
             notes.append(
-                f"q-ROI {scans[0].rois[index[0]].name}: contrasts {listed} differ by more than a tenth: another beam, or "
-                "dynamics faster than a frame"
+                f"q-ROI {scans[0].rois[index[0]].name}: contrasts {listed} differ by more than a tenth: another beam, "
+                "or dynamics faster than a frame"
             )
     return notes

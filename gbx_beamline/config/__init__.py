@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from gbx_beamline.config._analysis import (
     AnalysisConfig,
+    BeamBoxConfig,
     CareConfig,
     CorrelationConfig,
     GeometryConfig,
@@ -60,6 +61,7 @@ __all__ = [
     "START",
     "TEMPERATURE",
     "AnalysisConfig",
+    "BeamBoxConfig",
     "CareConfig",
     "CatalogConfig",
     "ChannelConfig",

@@ -22,6 +22,7 @@ from gbx_beamline.pipeline._flags import (
     temperature_flags,
 )
 from gbx_beamline.pipeline._measures import choose, measure, measure_segments, not_analysed
+from gbx_beamline.pipeline._movement import movement_of
 from gbx_beamline.pipeline._outcome import provenance
 from gbx_beamline.pipeline._selection import CatalogArray, select
 from gbx_beamline.records import Exclusions, Geometry, RoiSet, ScanInfo, ScanResult, Segment, TwoTime
@@ -57,6 +58,7 @@ def analyze(
         series.read(0, 1)  # raises, naming the absent files
     scan = scan or describe(series)
     settings = config.for_sample(scan.sample) if isinstance(config, Config) else config
+    as_detected = series
     series, rois = select(series, settings, catalog_array=catalog_array)
     geometry, correlation = series.geometry, settings.correlation
     collected = collect_rois(
@@ -71,12 +73,14 @@ def analyze(
     placed = _placed(series, scan, settings, readings)
     care = care_for(collected, settings.care, placed=placed, conditions=settings.traces)
     tt = correlate(collected, normalisation=correlation.normalisation)
+    valid = collected.valid
     del collected  # the counts: no later step needs them
     rows, chosen = choose(care.exclusions.segments, tt, settings.traces)
     exclusions = replace(care.exclusions, segments=not_analysed(care.exclusions.segments, rows))
     analysed = (rows[chosen].start, rows[chosen].stop) if rows else (0, tt.g2.shape[-1])
     convention = "q_par" if geometry.mode == "gisaxs" else "|q|"
     found = measure(tt.between(*analysed), settings, q_convention=convention, first_row=analysed[0])
+    movement = movement_of(as_detected, valid, care.motion, found["jumps"], placed, settings.care)
     segments = measure_segments(exclusions.segments, rows, chosen, tt, settings, found)
     if rows:
         scan = _with_temperature(scan, exclusions.segments[rows[chosen].index], placed)
@@ -100,7 +104,7 @@ def analyze(
             *intensity_flags(tt),
             *exclusions.words(),
             *segment_flags(exclusions, segments),
-            *movement_flags(tt.names, care.motion, found["jumps"]),
+            *movement_flags(tt.names, care.motion, found["jumps"], movement),
             *tt.notes,
         ),
         provenance=provenance(settings, catalog_array, series),
@@ -108,6 +112,7 @@ def analyze(
         segments=segments,
         traces=traces,
         exposure=None if readings is None else exposure_of(placed, settings.dose, _start(series), dark=care.dark),
+        movement=movement,
     )
 
 

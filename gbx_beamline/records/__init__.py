@@ -34,6 +34,7 @@ from gbx_beamline.records._inference import (
 )
 from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource, KineticsFit, MultiTau, Scaling
 from gbx_beamline.records._live import LIVE_VERSION, Liveness, LiveShare, LiveState
+from gbx_beamline.records._movement import BeamCheck, Movement, Mover
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
@@ -56,6 +57,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AgeSlices",
     "AgeWindow",
+    "BeamCheck",
     "Between",
     "Bools",
     "ComparedRoi",
@@ -85,6 +87,8 @@ __all__ = [
     "LiveState",
     "Liveness",
     "MotionCheck",
+    "Movement",
+    "Mover",
     "MultiTau",
     "NoFloor",
     "NonEquilibrium",
