@@ -169,11 +169,12 @@ def _analyze_uid(uid: str, config: Config) -> None:
         if config.models.infer and not any(record.failed for record in records):
             not_inferred = _why_not_inferred(catalog, done, config)
         inferences = find_inferences(catalog, record=done.key)
+        around = beside(catalog, records, config)
     if isinstance(done.outcome, ScanFailure):
         print_error(done.outcome.reason.replace(*ALLOW_INCOMPLETE))
         click.echo(f"record {done.key}")
         sys.exit(EXIT_REFUSED)
-    print_table(records, inferences)
+    print_table(records, inferences, around)
     if not_inferred is not None:
         # The correlation stands whatever becomes of the model.
         print_error(f"no inference: {not_inferred}", label="note")

@@ -75,8 +75,10 @@ def drift_panel(figure: Figure, place: Place, result: ScanResult, index: int) ->
 def one_time_panel(
     figure: Figure, place: Place, result: ScanResult, index: int, *, floor: FloorRoi | None = None
 ) -> None:
-    """One-time g2 at log-spaced lags with standard errors, the stored fit and its relaxation time; a band where a static
-    reference stays."""
+    """One-time g2 at log-spaced lags with standard errors, the stored fit and its relaxation time.
+
+    A band shows where a static reference stays, on this scan's scale.
+    """
     axes = style.page_axes(figure, place)
     convention = {"ratio_of_sums": "ratio of sums", "pychx": "mean of ratios (pyCHX)"}[result.one_time.convention]
     style.titled(axes, "One-time g2(τ)", f"{convention}; bars: least error")
