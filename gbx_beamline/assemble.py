@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gbx_beamline import pipeline
@@ -26,12 +27,12 @@ from gbx_beamline.records import ScanFailure, ScanInference, ScanInfo, ScanResul
 from gbx_beamline.traces import read_channels
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gbx_beamline.catalog import Catalog
 
 CONFIG_VARIABLE = "GBX_CONFIG"
 URI_VARIABLE = "GBX_TILED_URI"
+STORE_VARIABLE = "GBX_TILED_STORE"
+"""With the other: folder for the arrays of results, which that server reads."""
 
 
 class CatalogAddress(Protocol):
@@ -39,6 +40,7 @@ class CatalogAddress(Protocol):
 
     uri: str
     api_key: str
+    store: Path | None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
     uri = server_address(config)
     with ExitStack() as stack:
         if uri:
-            key = api_key or api_key_in_environment(config)
+            key, store = api_key or api_key_in_environment(config), _store(settings)
         else:
             if must_exist and not settings.directory.is_dir():
                 raise CatalogError(
@@ -94,8 +96,8 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
                     f"or ${URI_VARIABLE}",
                 )
             address = stack.enter_context(embedded_server(settings))
-            uri, key = address.uri, address.api_key
-        catalog = connect(uri, key, raw=settings.raw, processed=settings.processed)
+            uri, key, store = address.uri, address.api_key, address.store
+        catalog = connect(uri, key, raw=settings.raw, processed=settings.processed, store=store)
         stack.callback(catalog.close)
         yield catalog
 
@@ -103,6 +105,14 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
 def server_address(config: Config) -> str | None:
     """Address of the Tiled server, the environment's before the configuration's; None means the embedded one."""
     return os.environ.get(URI_VARIABLE) or config.catalog.uri
+
+
+def _store(settings: CatalogConfig) -> Path | None:
+    """Folder for arrays that belongs to the server of ``server_address``."""
+    if not os.environ.get(URI_VARIABLE):
+        return settings.store
+    named = os.environ.get(STORE_VARIABLE)
+    return Path(named) if named else None
 
 
 def api_key_in_environment(config: Config) -> str | None:

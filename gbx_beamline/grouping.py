@@ -19,22 +19,6 @@ if TYPE_CHECKING:
     from gbx_beamline.learning.virtual import PreparedSuite
 
 
-def groups_of(catalog: Catalog, config: Config, *, sample: str | None = None) -> list[MaterialDoseGroup]:
-    """The material-dose groups of a catalog, as ``groups`` of the configuration defines them.
-
-    Args:
-        catalog: Where the results are.
-        config: Configuration.
-        sample: Only those of this sample.
-
-    Raises:
-        CatalogError: the catalog is unreachable.
-    """
-    from gbx_beamline.catalog import find_records, material_dose_groups
-
-    return material_dose_groups(find_records(catalog, sample=sample), config.groups)
-
-
 def infer_group(
     catalog: Catalog, group: MaterialDoseGroup, config: Config, *, model: str | Path | None = None, seed: int = 0
 ) -> list[GroupAnswer]:
@@ -45,7 +29,7 @@ def infer_group(
 
     Args:
         catalog: Where the records are.
-        group: Of ``groups_of``.
+        group: Of ``catalog.material_dose_groups``.
         config: Configuration; ``models`` says who is asked.
         model: Alias, id or folder of who is asked instead.
         seed: same seed, same answer.

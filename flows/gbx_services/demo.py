@@ -75,12 +75,19 @@ def run_demo(config: Config, console: Console, *, config_path: Path) -> None:
         assemble.embedded_server(config.catalog) as address,
     ):
         bars = _Bars(progress, config)
-        catalog = connect(address.uri, address.api_key, raw=config.catalog.raw, processed=config.catalog.processed)
+        catalog = connect(
+            address.uri,
+            address.api_key,
+            raw=config.catalog.raw,
+            processed=config.catalog.processed,
+            store=address.store,
+        )
         # What an earlier demo left when it was killed.
         replay(directory / JOURNALS, catalog.raw, tiled_writer, close_unfinished=True)
         TiledSink(catalog).sweep()
         environment = {
             assemble.URI_VARIABLE: address.uri,
+            assemble.STORE_VARIABLE: str(address.store),
             config.catalog.api_key_env: address.api_key,
             assemble.CONFIG_VARIABLE: str(config_path.resolve()),
         }

@@ -40,7 +40,7 @@ from gbx_services.prefect_service import DEPLOYMENT, START_SECONDS, answers
 
 logger = logging.getLogger("gbx_services.runner")
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
 """Between two looks for scheduled flow runs; part of the lag of every result."""
 
 _START_POLL_SECONDS = 0.3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,8 @@ class Catalog:
     root: Container
     raw: Container
     processed: Container
+    store: Path | None = None
+    """Folder that this process writes and the server reads; None: all goes through HTTP."""
 
     def close(self) -> None:
         """Give the connections back."""
@@ -94,13 +97,16 @@ class Catalog:
             return node.read()
 
 
-def connect(uri: str, api_key: str | None, *, raw: str = "raw", processed: str = "processed") -> Catalog:
+def connect(
+    uri: str, api_key: str | None, *, raw: str = "raw", processed: str = "processed", store: Path | None = None
+) -> Catalog:
     """Open the catalog at ``uri``.
 
     Args:
         uri: Address of the Tiled server.
         api_key: Its key; None for a public server.
         raw, processed: Paths of the raw runs and of the results, keys separated by slashes.
+        store: Folder that the server reads, where this process sees it too: results' arrays are written there.
 
     Raises:
         CatalogUnreachableError: nothing answers at ``uri``.
@@ -116,6 +122,7 @@ def connect(uri: str, api_key: str | None, *, raw: str = "raw", processed: str =
                 root=root,
                 raw=_descend(root, raw, uri),
                 processed=_descend(root, processed, uri),
+                store=store,
             )
         except (CatalogError, httpx.HTTPError):
             root.context.close()

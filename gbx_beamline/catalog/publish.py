@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,14 +17,12 @@ from tiled.queries import Key
 from tiled.structures.core import Spec
 
 from gbx_beamline.catalog import inference_schema, schema
+from gbx_beamline.catalog.attempts import attempts_in
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.errors import CatalogError, CatalogUnreachableError, RunNotFoundError
 from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
 
 _CONFLICT = 409
-_WRITERS = 4
-"""Arrays of a record that are on their way at the same time: most are small, and their requests wait for the server."""
-
 _TRIAL_VALUES = 2**17
 """float64: 1 MiB."""
 
@@ -41,6 +37,7 @@ class TiledSink:
         self._uri = catalog.uri
         with said_in_words(self._uri):
             self._attempts = container(catalog.processed, schema.ATTEMPTS)
+            self._arrays = attempts_in(self._attempts, catalog.store)
             self._records = container(catalog.processed, schema.RECORDS)
             self._inferences = container(catalog.processed, inference_schema.INFERENCES)
 
@@ -112,19 +109,13 @@ class TiledSink:
         attempt = str(uuid.uuid4())
         metadata = metadata_of(attempt)
         tags = metadata["access_tags"] or None
-        folder = self._attempts.create_container(
-            attempt,
-            metadata={"identity": key, "created": time.time(), "published": False},
-            access_tags=tags,
+        folder = self._arrays.write(
+            attempt, arrays, {"identity": key, "created": time.time(), "published": False}, tags
         )
-        with _writers() as pool:
-            writing = [pool.submit(_write, folder, name, array, tags) for name, array in arrays.items()]
-            for one in writing:
-                one.result()
         if self._create_once(pointers, key, metadata, spec):
             folder.update_metadata({"published": True}, drop_revision=True)
         else:
-            self._remove(attempt)
+            self._arrays.remove(attempt)
         return key
 
     def _create_once(self, pointers: Any, key: str, metadata: dict[str, Any], spec: Spec) -> bool:
@@ -148,9 +139,6 @@ class TiledSink:
         if pointer.metadata["reason"] != metadata["reason"]:
             pointer.update_metadata({name: metadata[name] for name in ("reason", "kind", "provenance")})
 
-    def _remove(self, attempt: str) -> None:
-        self._attempts.delete_contents(attempt, recursive=True, external_only=False)
-
     def try_writing(self) -> None:
         """Write something as large as a small record and remove it again.
 
@@ -161,10 +149,9 @@ class TiledSink:
             with said_in_words(self._uri):
                 attempt = str(uuid.uuid4())
                 metadata = {"identity": "trial", "created": time.time(), "published": False}
-                folder = self._attempts.create_container(attempt, metadata=metadata)
                 # Noise: zarr stores a constant in no bytes at all.
-                _write(folder, "trial", np.random.default_rng(0).random(_TRIAL_VALUES), None)
-                self._remove(attempt)
+                self._arrays.write(attempt, {"trial": np.random.default_rng(0).random(_TRIAL_VALUES)}, metadata, None)
+                self._arrays.remove(attempt)
         except CatalogUnreachableError:
             raise
         except CatalogError as error:
@@ -189,23 +176,13 @@ class TiledSink:
             )
             abandoned = [key for key in stale if not self._is_named(key)]
             for key in abandoned:
-                self._remove(key)
+                self._arrays.remove(key)
+            self._arrays.forget(older_than)
         return len(abandoned)
 
     def _is_named(self, attempt: str) -> bool:
         """Whether any pointer names this attempt."""
         return any(len(pointers.search(Key("attempt") == attempt)) for pointers in (self._records, self._inferences))
-
-
-@contextmanager
-def _writers() -> Iterator[ThreadPoolExecutor]:
-    """Threads for the length of the block. What has not begun when one fails is left undone: a full disk refuses each
-    array after several tries."""
-    pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="gbx-publish")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def container(parent: Any, key: str) -> Any:
@@ -217,13 +194,3 @@ def container(parent: Any, key: str) -> Any:
             if error.response.status_code != _CONFLICT:
                 raise
     return parent[key]
-
-
-def _write(folder: Any, name: str, array: np.ndarray[Any, Any], tags: list[str] | None) -> None:
-    import dask.array as da
-
-    # One chunk a ROI: a reader of one map does not decode them all.
-    chunks: Any = (1, *array.shape[1:]) if array.ndim >= 3 else array.shape
-    # Without a name dask would hash it, 25 MB a map.
-    array = da.from_array(array, chunks=chunks, name=False)  # pyright: ignore[reportPrivateImportUsage]
-    folder.write_array(array, key=name, access_tags=tags)

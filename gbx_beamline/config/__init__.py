@@ -125,6 +125,9 @@ class CatalogConfig(Strict):
     """Path of the raw runs in the catalog."""
     processed: str = "processed"
     """Path of the results in the catalog."""
+    store: Path | None = None
+    """Folder on a disk that this process writes and the server of ``uri`` reads (one of its ``readable_storage``):
+    arrays of results are written there, many times faster than through HTTP. The embedded server has its own."""
     api_key_env: str = "TILED_API_KEY"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from gbx_beamline.care import FEWEST_FRAMES, find_jumps
 from gbx_beamline.config import AnalysisConfig, TracesConfig
 from gbx_beamline.correlation import fit_decay, fit_kinetics, g4, one_time, scaling
+from gbx_beamline.correlation.threads import side_by_side
 from gbx_beamline.errors import InputError
 from gbx_beamline.non_equilibrium import nonequilibrium
 from gbx_beamline.records import (
@@ -90,11 +91,18 @@ def measure(tt: TwoTime, settings: AnalysisConfig, *, q_convention: str, first_r
     cells = settings.nonequilibrium
     kinetics = fit_kinetics(tt, ages=min(settings.correlation.age_windows, tt.g2.shape[-1]))
     known = tt.q_par is not None and np.isfinite(tt.q_par).any()
-    jumps = [
-        find_jumps(map_, contrast, frame_time=tt.frame_time, baseline=baseline, settings=settings.care)
-        for map_, contrast, baseline in zip(tt.g2, tt.contrast.tolist(), tt.static_baseline.tolist(), strict=True)
-        if settings.care.applies("jumps")
-    ]
+    contrast, baseline = tt.contrast, tt.static_baseline
+
+    def jumps_of(roi: int) -> JumpCheck:
+        return find_jumps(
+            tt.g2[roi],
+            float(contrast[roi]),
+            frame_time=tt.frame_time,
+            baseline=float(baseline[roi]),
+            settings=settings.care,
+        )
+
+    jumps = side_by_side(jumps_of, range(len(tt.g2))) if settings.care.applies("jumps") else []
     shares = nonequilibrium(tt, max_cells=cells.max_cells, min_pairs=cells.min_pairs)
     later = first_row * tt.frame_time
     return {

@@ -38,6 +38,7 @@ from gbx_beamline.records._movement import BeamCheck, Movement, Mover
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
+    CORRELATION_VERSION,
     READABLE_SCHEMAS,
     SCHEMA_VERSION,
     Provenance,
@@ -50,6 +51,7 @@ from gbx_beamline.records._traces import Exposure, RoiMeasure, SegmentMeasure, T
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "CORRELATION_VERSION",
     "G4",
     "LIVE_VERSION",
     "PARAMETERS",

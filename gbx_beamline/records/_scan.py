@@ -27,6 +27,9 @@ READABLE_SCHEMAS = (2, 3)
 ALGORITHM_VERSION = "3"
 """Changes only when the numbers in a correlation record change."""
 
+CORRELATION_VERSION = "2"
+"""Changes only when the maps of given counts do: what is made from maps alone, like suites of virtual experiments."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:

@@ -29,7 +29,7 @@ from tiled.client.container import Container
 from tiled.structures.core import Spec
 
 from gbx_beamline.errors import ServiceError
-from gbx_tiled.configuration import FRAMES_FOLDER, server_configuration
+from gbx_tiled.configuration import FRAMES_FOLDER, RESULTS_FOLDER, server_configuration
 
 START_SECONDS = 120.0
 """Longest wait for a server to answer; 4 to 19 s are usual, more on a loaded machine."""
@@ -59,6 +59,8 @@ class CatalogAddress:
 
     uri: str
     api_key: str = field(repr=False)
+    store: Path | None = None
+    """Folder for the arrays of results, which the server reads."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def embedded_catalog(directory: Path) -> Iterator[CatalogAddress]:
         ServiceError: the server died or did not answer in time, with the end of its log.
     """
     directory = Path(directory).resolve()
-    for folder in (directory, directory / FRAMES_FOLDER, directory / "arrays"):
+    for folder in (directory, directory / FRAMES_FOLDER, directory / RESULTS_FOLDER, directory / "arrays"):
         folder.mkdir(parents=True, exist_ok=True)
     with (directory / USERS_LOCK).open("a") as users:
         # Waits while a server that has lost its last user is on its way out.
@@ -97,7 +99,7 @@ def embedded_catalog(directory: Path) -> Iterator[CatalogAddress]:
         try:
             with _start_lock(directory):
                 state = _running(directory) or _start(directory)
-            yield CatalogAddress(state.uri, state.api_key)
+            yield CatalogAddress(state.uri, state.api_key, directory / RESULTS_FOLDER)
         finally:
             with _start_lock(directory):
                 _leave(users, directory)

@@ -9,21 +9,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import bluesky.plans as bp
 import numpy as np
 from bluesky import RunEngine
-from eiger_runs import writer
+from bluesky_tiled_plugins.writing.tiled_writer import TiledWriter
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
+from gbx_beamline.frames import open_series
 from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import ReplayFeed
-
-ARMING = 3.0
-"""s from the start document to the first frame."""
+from gbx_bluesky.legacy_eiger import SPEC_TO_MIMETYPE, EigerNormalizer
 
 
 class Column(NamedTuple):
@@ -60,10 +60,12 @@ def take(
     engine = RunEngine()
     outcome: Any = engine(bp.count([eiger]), lambda name, doc: documents.append((name, dict(doc))), **start)
     uid = outcome[0]
-    began = documents[0][1]["time"]
-    first = began + ARMING
+    resource = next(doc for name, doc in documents if name == "stream_resource")
+    master = Path(resource["uri"].removeprefix("file://localhost"))
+    # A real detector writes when its series began; the simulated one takes all frames at that moment.
+    first = datetime.fromisoformat(open_series(master).metadata["data_collection_date"]).timestamp()
     ended = first + len(counts) * frame_time + 0.5
-    sink = writer(raw)
+    sink = TiledWriter(raw, batch_size=10_000, normalizer=EigerNormalizer, spec_to_mimetype=SPEC_TO_MIMETYPE)
     for name, doc in documents:
         if name == "stop":
             _write_streams(sink, uid, first, streams)
