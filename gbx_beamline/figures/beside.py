@@ -68,15 +68,15 @@ def age_words(seconds: float) -> str:
 def floor_line(floor: InstrumentFloor, roi: int) -> str:
     """One q-ROI's floor in one sentence, with the reference's own numbers."""
     one = floor.rois[roi]
-    facts = []
+    facts = [f"static reference {floor.run_uid[:8]}, {age_words(floor.age)}"]
     if math.isfinite(one.s_corrected):
-        facts.append(f"S_noneq {one.s_corrected:.3f} ({one.low:.3f} to {one.high:.3f})")
+        facts.append(f"its S_noneq {one.s_corrected:.3f} ({one.low:.3f} to {one.high:.3f})")
+    elif one.status == "ok":
+        facts.append("its S_noneq undetermined")
     if math.isfinite(one.decay):
-        facts.append(
-            f"g2 loses {100 * one.decay:.2g} ± {100 * one.decay_error:.1g} % in {words.duration(one.decay_lag)}"
-        )
-    own = f"; it shows {', '.join(facts)}" if facts else ""
-    return f"{reference_words(floor)}: {one.words}{own}"
+        lost = f"{100 * one.decay:.1f} ± {100 * one.decay_error:.1f} %"
+        facts.append(f"its g2 loses {lost} of the contrast in {words.duration(one.decay_lag)}")
+    return f"{one.words} ({'; '.join(facts)})"
 
 
 def _by_standing(floor: InstrumentFloor) -> str:
