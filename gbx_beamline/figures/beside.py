@@ -62,7 +62,7 @@ def age_words(seconds: float) -> str:
         for unit, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min"))
         if abs(seconds) >= unit or unit == 60.0
     )
-    return f"{abs(seconds) / unit:.2g} {name} {'before' if seconds >= 0 else 'after'} the scan"
+    return f"{abs(seconds) / unit:.2g} {name} {'before' if seconds >= 0 else 'after'}"
 
 
 def floor_line(floor: InstrumentFloor, roi: int) -> str:
@@ -75,7 +75,7 @@ def floor_line(floor: InstrumentFloor, roi: int) -> str:
         facts.append("its S_noneq undetermined")
     if math.isfinite(one.decay):
         lost = f"{100 * one.decay:.1f} ± {100 * one.decay_error:.1f} %"
-        facts.append(f"its g2 loses {lost} of the contrast in {words.duration(one.decay_lag)}")
+        facts.append(f"its g2 loses {lost} in {words.duration(float(f'{one.decay_lag:.2g}'))}")
     return f"{one.words} ({'; '.join(facts)})"
 
 

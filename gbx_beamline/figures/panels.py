@@ -82,8 +82,8 @@ def one_time_panel(
     axes = style.page_axes(figure, place)
     convention = {"ratio_of_sums": "ratio of sums", "pychx": "mean of ratios (pyCHX)"}[result.one_time.convention]
     band = _floor_band(result, index, floor)
-    grey = "" if band is None else "; grey: a static reference"
-    style.titled(axes, "One-time g2(τ)", f"{convention}; bars: least error{grey}")
+    aside = "bars: least error" if band is None else "grey: static reference"
+    style.titled(axes, "One-time g2(τ)", f"{convention}; {aside}")
     one_time, fit = result.one_time, result.fits[index]
     shown = log_spaced(one_time.tau, np.isfinite(one_time.g2[index]))
     if shown.size == 0:
