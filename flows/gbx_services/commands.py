@@ -61,7 +61,9 @@ def demo(config_path: Path | None) -> None:
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Sample temperature, K.")
 @click.option("--baseline", type=click.Choice(["0", "1"]), help="Of a map: 1 for g2, 0 for g2 - 1; default: detected.")
 @click.option(
-    "--frame-time", type=click.FloatRange(min=0, min_open=True), help="Of a map: s between rows. Needed for maps."
+    "--frame-time",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Of a map: s between rows. Needed for .npy and .npz; wins over a result file.",
 )
 @click.option(
     "--copy", is_flag=True, help="Copy a master's files into the embedded catalog's folder instead of linking."
@@ -75,7 +77,9 @@ def import_files(
     frame_time: float | None,
     copy: bool,
 ) -> None:
-    """Bring Eiger masters or two-time maps (.npy, .npz with g12) into the catalog.
+    """Bring Eiger masters, two-time maps (.npy, .npz with g12) or result files of others into the catalog.
+
+    Result files are those of pyCHX (..._Res.h5) and NXxpcs (.nxs): of them the two-time maps are taken.
 
     A file that cannot be imported does not keep the others out.
 

@@ -1,5 +1,7 @@
 """The catalog: records with their schema, written once and read by pointers. The only place that knows Tiled's keys."""
 
+from gbx_beamline.catalog.average_schema import average_key
+from gbx_beamline.catalog.averages import AverageSummary, find_averages, has_average, load_average
 from gbx_beamline.catalog.comparisons import (
     AttenuationSearch,
     AttenuationSet,
@@ -21,10 +23,12 @@ from gbx_beamline.catalog.read import (
     summary_of,
 )
 from gbx_beamline.catalog.references import Floors, Reference, find_floor, find_references, mark_reference
+from gbx_beamline.catalog.samples import SampleVersion, known_samples, latest_version, sample_versions, version_of
 
 __all__ = [
     "AttenuationSearch",
     "AttenuationSet",
+    "AverageSummary",
     "Catalog",
     "Floors",
     "GroupedScan",
@@ -34,11 +38,14 @@ __all__ = [
     "MaterialDoseGroup",
     "RecordSummary",
     "Reference",
+    "SampleVersion",
     "TiledSink",
+    "average_key",
     "compare_runs",
     "connect",
     "end_live",
     "find_attenuation_sets",
+    "find_averages",
     "find_floor",
     "find_for_rule",
     "find_inference",
@@ -49,12 +56,18 @@ __all__ = [
     "find_references",
     "find_terminal",
     "group_named",
+    "has_average",
+    "known_samples",
+    "latest_version",
     "live_key",
+    "load_average",
     "load_inference",
     "load_live",
     "load_record",
     "mark_reference",
     "material_dose_groups",
+    "sample_versions",
     "summary_of",
     "sweep_live",
+    "version_of",
 ]

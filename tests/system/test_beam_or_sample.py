@@ -219,7 +219,7 @@ def test_a_forgotten_reference_is_marked_and_a_wrong_one_taken_back(
     uid = run(counts(0.0, 1.0, 8), sample="forgotten", transmission=1.0).uid
     assemble.analyze_run(catalog, uid, config)
     assert uid not in {one.run_uid for one in find_references(catalog)}
-    said = gbx("floor", "mark", uid[:8], "--by", "night shift", "--note", "glass")
+    said = gbx("floor", "mark", uid[:8], "--who", "night shift", "--note", "glass")
     assert said.code == 0, said.err
     (marked,) = (one for one in find_references(catalog) if one.run_uid == uid)
     assert "by night shift: glass" in marked.why
