@@ -10,10 +10,13 @@ import click
 
 from gbx_beamline import __version__, assemble
 from gbx_beamline.cli._average import average
+from gbx_beamline.cli._beside import beside
+from gbx_beamline.cli._compare import compare
 from gbx_beamline.cli._evaluate import evaluate
 from gbx_beamline.cli._export import export_command
 from gbx_beamline.cli._figures import figures as figures_group
 from gbx_beamline.cli._files import analyze_file, check_place
+from gbx_beamline.cli._floor import floor
 from gbx_beamline.cli._going_on import how_to_go_on
 from gbx_beamline.cli._groups import groups
 from gbx_beamline.cli._models import models
@@ -163,10 +166,11 @@ def results(config_path: Path | None, run_uid: str | None, sample: str | None, f
         uid = None if run_uid is None else find_record(catalog, run_uid).run_uid
         records = find_records(catalog, run_uid=uid, sample=sample)
         inferences = find_inferences(catalog, run_uid=uid, sample=sample)
+        around = beside(catalog, records, config)
     if form != "table":
-        click.echo(as_text(records, "csv" if form == "csv" else "json", inferences))
+        click.echo(as_text(records, "csv" if form == "csv" else "json", inferences, around))
     elif records:
-        print_table(records, inferences)
+        print_table(records, inferences, around)
     elif sample is not None:
         click.echo(f"No results of a sample {sample!r}.")
     else:
@@ -190,13 +194,15 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
 
     if out is not None:
         check_place(out, overwrite)
-    with opened(assemble.configuration(config_path)) as catalog:
+    config = assemble.configuration(config_path)
+    with opened(config) as catalog:
         record = find_record(catalog, uid)
         picture = out or Path(f"{record.run_uid[:8]}_gbx.png")
         check_place(picture, overwrite)
         outcome = load_record(catalog, record.key)
         inferences = find_inferences(catalog, record=record.key)
         inference = load_inference(catalog, inferences[-1].key) if inferences else None
+        around = beside(catalog, [record], config)
     if isinstance(outcome, ScanFailure):
         print_error(f"run {record.run_uid[:8]} was not analysed: {outcome.reason}")
         sys.exit(EXIT_REFUSED)
@@ -206,14 +212,16 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
             needed=f"a number from 1 to {len(outcome.rois)}",
             action=f"choose one of {', '.join(outcome.rois.names)}, counted from 1",
         )
-    drawn = figures.scan_report(outcome, roi=None if roi is None else roi - 1, inference=inference)
+    drawn = figures.scan_report(
+        outcome, roi=None if roi is None else roi - 1, inference=inference, floor=around.floors.get(record.key)
+    )
     figures.save(drawn, picture, overwrite=overwrite)
-    print_table([record], inferences)
+    print_table([record], inferences, around)
     click.echo(f"report {picture}")
 
 
 gbx.add_command(simulate)
 gbx.add_command(export_command)
 gbx.add_command(figures_group)
-for command in (average, groups, sample, train, adapt, finetune, evaluate, models):
+for command in (average, groups, compare, floor, sample, train, adapt, finetune, evaluate, models):
     gbx.add_command(command)

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from gbx_beamline import assemble
+from gbx_beamline.cli._beside import beside
 from gbx_beamline.cli._files import ALLOW_INCOMPLETE
 from gbx_beamline.cli._saying import EXIT_REFUSED, print_error
 from gbx_beamline.config import Config, RoiConfig
@@ -47,11 +48,12 @@ def analyze_in(catalog: Catalog, uid: str, config: Config, *, rois: RoiConfig | 
     if config.models.infer and not any(record.failed for record in records):
         not_inferred = _why_not_inferred(catalog, done, config)
     inferences = find_inferences(catalog, record=done.key)
+    around = beside(catalog, records, config)
     if isinstance(done.outcome, ScanFailure):
         print_error(done.outcome.reason.replace(*ALLOW_INCOMPLETE))
         click.echo(f"record {done.key}")
         sys.exit(EXIT_REFUSED)
-    print_table(records, inferences)
+    print_table(records, inferences, around)
     if not_inferred is not None:
         # The correlation stands whatever becomes of the model.
         print_error(f"no inference: {not_inferred}", label="note")

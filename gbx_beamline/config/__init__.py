@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from gbx_beamline.config._analysis import (
     AnalysisConfig,
+    BeamBoxConfig,
     CareConfig,
     CorrelationConfig,
     GeometryConfig,
@@ -25,6 +26,7 @@ from gbx_beamline.config._analysis import (
     Rule,
 )
 from gbx_beamline.config._base import LARGEST_Q, Strict
+from gbx_beamline.config._comparing import CompareConfig, FloorConfig
 from gbx_beamline.config._demo import DemoConfig, DemoDynamics
 from gbx_beamline.config._groups import GroupsConfig
 from gbx_beamline.config._models import ModelsConfig
@@ -59,15 +61,18 @@ __all__ = [
     "START",
     "TEMPERATURE",
     "AnalysisConfig",
+    "BeamBoxConfig",
     "CareConfig",
     "CatalogConfig",
     "ChannelConfig",
     "ClockConfig",
+    "CompareConfig",
     "Config",
     "CorrelationConfig",
     "DemoConfig",
     "DemoDynamics",
     "DoseConfig",
+    "FloorConfig",
     "GateConfig",
     "GeometryConfig",
     "GroupsConfig",
@@ -144,6 +149,8 @@ class Config(Strict):
     )
     """Rules by which `gbx serve` chooses runs; without any, every run is analysed as ``analysis`` says."""
     groups: GroupsConfig = GroupsConfig()
+    compare: CompareConfig = CompareConfig()
+    floor: FloorConfig = FloorConfig()
     serve: ServeConfig = ServeConfig()
     catalog: CatalogConfig = CatalogConfig()
     demo: DemoConfig = DemoConfig()

@@ -143,6 +143,25 @@ Rule = Literal[
 """Rules of the automatic care that can be switched off."""
 
 
+class BeamBoxConfig(Strict):
+    """A small box of the detector around the reflected (or direct) beam, a few times as wide as its spot."""
+
+    rows: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    """First row, and the one to end before."""
+    columns: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    """First column, and the one to end before."""
+
+    @field_validator("rows", "columns")
+    @classmethod
+    def _has_an_inside(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 5 <= value[1] - value[0] <= _LARGEST_BOX:
+            raise ValueError(f"from {value[0]} to {value[1]}: a box for the beam is 5 to {_LARGEST_BOX} pixels wide")
+        return value
+
+
+_LARGEST_BOX = 256
+
+
 class CareConfig(Strict):
     """How strictly frames and pixels are judged. The defaults are chosen to leave clean data alone."""
 
@@ -178,6 +197,9 @@ class CareConfig(Strict):
     """Standard errors that motion exceeds."""
     jump_sigmas: Annotated[float, Field(gt=0)] = 6.0
     """Standard errors that a decorrelation jump exceeds."""
+    reflected_beam: BeamBoxConfig | None = None
+    """Where the reflected beam lies: followed over the series it tells motion of the detector or the beam from that of
+    the sample."""
     smallest_jump: Annotated[float, Field(gt=0)] = 0.005
     """Of the contrast: below, a jump is not worth a flag however sure it is."""
 

@@ -41,6 +41,8 @@ OWN_COMMANDS = (
     "analyze",
     "results",
     "groups",
+    "compare",
+    "floor",
     "report",
     "doctor",
     "demo",
