@@ -83,18 +83,28 @@ def material_dose_groups(records: Iterable[RecordSummary], settings: GroupsConfi
     Returns:
         Groups by sample, spot and dose.
     """
+    return [
+        group
+        for sample, spots in spots_by_sample(records, settings.spot_tolerance_um).items()
+        for spot in spots
+        for group in _by_dose(sample, spot, settings)
+    ]
+
+
+def spots_by_sample(records: Iterable[RecordSummary], tolerance_um: float) -> dict[str, list[Spot]]:
+    """The spots of each sample, samples by name, scans in the order in which they began.
+
+    Args:
+        records: summaries; of each run the newest result counts, failures do not.
+        tolerance_um: by which positions of one spot may differ, um.
+    """
     newest: dict[str, RecordSummary] = {}
     for record in sorted((one for one in records if not one.failed), key=lambda one: one.metadata["created"]):
         newest[record.run_uid] = record
     samples: dict[str, list[RecordSummary]] = {}
     for record in sorted(newest.values(), key=_began):
         samples.setdefault(record.metadata["sample"] or UNNAMED, []).append(record)
-    return [
-        group
-        for sample in sorted(samples)
-        for spot in _spots(samples[sample], settings.spot_tolerance_um)
-        for group in _by_dose(sample, spot, settings)
-    ]
+    return {sample: _spots(samples[sample], tolerance_um) for sample in sorted(samples)}
 
 
 def group_named(groups: Sequence[MaterialDoseGroup], name: str) -> MaterialDoseGroup:
@@ -111,8 +121,11 @@ def group_named(groups: Sequence[MaterialDoseGroup], name: str) -> MaterialDoseG
 
 
 @dataclass
-class _Spot:
+class Spot:
+    """Scans on one place of a sample."""
+
     number: int
+    """As ``MaterialDoseGroup.spot``."""
     position: Mapping[str, float]
     scans: list[RecordSummary]
 
@@ -127,10 +140,10 @@ def _exposure(record: RecordSummary) -> Mapping[str, Any]:
     return record.metadata.get("exposure") or {}
 
 
-def _spots(records: Sequence[RecordSummary], tolerance_um: float) -> list[_Spot]:
+def _spots(records: Sequence[RecordSummary], tolerance_um: float) -> list[Spot]:
     """The spots of one sample, in the order in which they were first measured; those without positions first."""
-    nowhere = _Spot(0, {}, [])
-    spots: list[_Spot] = []
+    nowhere = Spot(0, {}, [])
+    spots: list[Spot] = []
     for record in records:
         position = _exposure(record).get("positions") or {}
         if not position:
@@ -140,7 +153,7 @@ def _spots(records: Sequence[RecordSummary], tolerance_um: float) -> list[_Spot]
         if near:
             min(near, key=lambda one: one[0])[1].scans.append(record)
         else:
-            spots.append(_Spot(len(spots) + 1, position, [record]))
+            spots.append(Spot(len(spots) + 1, position, [record]))
     return [spot for spot in (nowhere, *spots) if spot.scans]
 
 
@@ -151,7 +164,7 @@ def _gap(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     return math.dist([one[name] for name in sorted(one)], [other[name] for name in sorted(one)])
 
 
-def _by_dose(sample: str, spot: _Spot, settings: GroupsConfig) -> list[MaterialDoseGroup]:
+def _by_dose(sample: str, spot: Spot, settings: GroupsConfig) -> list[MaterialDoseGroup]:
     grouped: list[GroupedScan] = []
     reached = 0.0
     for record in spot.scans:

@@ -33,6 +33,7 @@ from gbx_beamline.records import (
     JumpCheck,
     KineticsFit,
     MotionCheck,
+    Movement,
     NonEquilibrium,
     OneTime,
     PixelGroups,
@@ -176,6 +177,7 @@ def result_metadata(result: ScanResult, *, attempt: str, created: float) -> dict
         "segments": plain(result.segments),
         "traces": _traces_metadata(result.traces),
         "exposure": plain(result.exposure),
+        "movement": plain(result.movement),
         "units": {"q_par": "1/m", "q_z": "1/m", "frame_time": "s", "tau": "s", "rate": "1/s", "temperature": "K"},
     }
 
@@ -236,6 +238,7 @@ def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanR
     geometry = dict(metadata["geometry"])
     geometry["shape"] = tuple(geometry["shape"])
     scaling, exposure, analysed = metadata["scaling"], metadata.get("exposure"), metadata.get("analysed")
+    movement = metadata.get("movement")
     return ScanResult(
         scan=scan_from(metadata),
         rois=roi_set,
@@ -268,6 +271,7 @@ def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanR
         segments=tuple(record(SegmentMeasure, one) for one in metadata.get("segments", ())),
         traces=traces_from(metadata.get("traces"), arrays),
         exposure=None if exposure is None else record(Exposure, exposure),
+        movement=None if movement is None else record(Movement, movement),
     )
 
 

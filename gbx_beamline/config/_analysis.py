@@ -98,8 +98,16 @@ class MaskConfig(Strict):
 
     file: Path | None = None
     """.npy or .npz file, (y, x)."""
+    catalog_mask: str | None = None
+    """Path of such an array in the catalog, in place of a file."""
     true_means: Literal["good", "bad"] = "good"
-    """What True stands for in that file; at CHX, good."""
+    """What True stands for in it; at CHX, good."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> MaskConfig:
+        if self.file is not None and self.catalog_mask is not None:
+            raise ValueError("give one mask, not file and catalog_mask")
+        return self
 
 
 class CorrelationConfig(Strict):
@@ -133,6 +141,25 @@ Rule = Literal[
     "jumps",
 ]
 """Rules of the automatic care that can be switched off."""
+
+
+class BeamBoxConfig(Strict):
+    """A small box of the detector around the reflected (or direct) beam, a few times as wide as its spot."""
+
+    rows: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    """First row, and the one to end before."""
+    columns: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    """First column, and the one to end before."""
+
+    @field_validator("rows", "columns")
+    @classmethod
+    def _has_an_inside(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 5 <= value[1] - value[0] <= _LARGEST_BOX:
+            raise ValueError(f"from {value[0]} to {value[1]}: a box for the beam is 5 to {_LARGEST_BOX} pixels wide")
+        return value
+
+
+_LARGEST_BOX = 256
 
 
 class CareConfig(Strict):
@@ -170,6 +197,9 @@ class CareConfig(Strict):
     """Standard errors that motion exceeds."""
     jump_sigmas: Annotated[float, Field(gt=0)] = 6.0
     """Standard errors that a decorrelation jump exceeds."""
+    reflected_beam: BeamBoxConfig | None = None
+    """Where the reflected beam lies: followed over the series it tells motion of the detector or the beam from that of
+    the sample."""
     smallest_jump: Annotated[float, Field(gt=0)] = 0.005
     """Of the contrast: below, a jump is not worth a flag however sure it is."""
 
@@ -220,6 +250,9 @@ class AnalysisConfig(Strict):
         settings = self.model_dump(mode="json")
         # Threads change no bit. The memory ceiling may: beyond it maps are averaged.
         del settings["correlation"]["threads"]
+        # Settings that are younger than records without them count where they are used.
+        if settings["mask"]["catalog_mask"] is None:
+            del settings["mask"]["catalog_mask"]
         # A file counts by its content: moving it changes nothing, redrawing it does.
         for part, key in (("mask", "file"), ("rois", "labels")):
             if settings[part][key] is not None:

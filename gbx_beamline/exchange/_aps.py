@@ -73,7 +73,7 @@ def _write_intensity(xpcs: h5py.Group, record: WholeRecord) -> None:
     temporal = xpcs.create_group("temporal_mean")
     image = np.nan_to_num(record.result.mean_image)
     field(temporal, "scattering_2d", image[None])
-    field(temporal, "scattering_1d", tt.mean_counts[None])
+    field(temporal, "scattering_1d", record.maps.mean_counts[None])
     parts = np.array_split(means, min(_SEGMENTS, means.shape[1]), axis=1)
     field(temporal, "scattering_1d_segments", np.array([part.mean(axis=1) for part in parts]))
     spatial = xpcs.create_group("spatial_mean")
@@ -93,16 +93,17 @@ def _write_multi_tau(xpcs: h5py.Group, record: WholeRecord) -> None:
 
 
 def _write_two_time(xpcs: h5py.Group, record: WholeRecord) -> None:
-    tt = record.result.two_time
+    tt = record.maps
     twotime = xpcs.create_group("twotime")
     maps = twotime.create_group("correlation_map")
     for roi, g2 in enumerate(tt.g2, start=1):
         # The viewer adds the transpose to the half that is stored, and halves the diagonal.
         field(maps, f"c2_{roi:05d}", np.triu(np.nan_to_num(g2, nan=0.0)))
     field(twotime, "processed_bins", np.arange(1, len(tt.g2) + 1))
-    field(twotime, "delay_list", np.arange(tt.g2.shape[-1]))
-    field(twotime, "normalized_g2", record.of_maps().g2.T)
-    ages = [curve.g2.T for _, _, curve in record.of_ages()] or [record.of_maps().g2.T]
+    curve = record.of_maps()
+    field(twotime, "delay_list", np.arange(curve.tau.size))
+    field(twotime, "normalized_g2", curve.g2.T)
+    ages = [curve.g2.T for _, _, curve in record.of_ages()] or [curve.g2.T]
     shortest = min(len(curve) for curve in ages)
     field(twotime, "normalized_g2_segments", np.stack([one[:shortest] for one in ages], axis=1))
     _write_steps(twotime, record)

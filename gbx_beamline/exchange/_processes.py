@@ -38,7 +38,7 @@ def write_s_noneq(entry: h5py.Group, record: WholeRecord) -> None:
     data = group(process, "drift", "NXdata", signal="drift", axes=["q_roi", "t1", "t2"])
     field(data, "drift", np.stack([one.drift for one in found]), "1")
     field(data, "tti", np.stack([one.tti for one in found]), "1", description="mean of g2 along each diagonal")
-    time = np.arange(found[0].drift.shape[-1]) * found[0].cell
+    time = record.result.analysed_start + np.arange(found[0].drift.shape[-1]) * found[0].cell
     field(data, "q_roi", np.arange(1, len(found) + 1), "1")
     field(data, "t1", time, "s")
     field(data, "t2", time, "s")

@@ -22,7 +22,7 @@ from gbx_beamline.figures.reduction import (
 )
 from gbx_beamline.figures.style import Place
 from gbx_beamline.figures.traces import mark_segments
-from gbx_beamline.records import DecayFit, ScanResult
+from gbx_beamline.records import DecayFit, FloorRoi, ScanResult
 
 _NOTHING_CORRELATED = "No pair of valid frames in this q-ROI, so there is nothing to draw."
 
@@ -72,11 +72,18 @@ def drift_panel(figure: Figure, place: Place, result: ScanResult, index: int) ->
     style.colour_bar(figure, drawn, place, "drift of g2")
 
 
-def one_time_panel(figure: Figure, place: Place, result: ScanResult, index: int) -> None:
-    """One-time g2 at log-spaced lags with standard errors, the stored fit and its relaxation time."""
+def one_time_panel(
+    figure: Figure, place: Place, result: ScanResult, index: int, *, floor: FloorRoi | None = None
+) -> None:
+    """One-time g2 at log-spaced lags with standard errors, the stored fit and its relaxation time.
+
+    A band shows where a static reference stays, on this scan's scale.
+    """
     axes = style.page_axes(figure, place)
     convention = {"ratio_of_sums": "ratio of sums", "pychx": "mean of ratios (pyCHX)"}[result.one_time.convention]
-    style.titled(axes, "One-time g2(τ)", f"{convention}; bars: least error")
+    band = _floor_band(result, index, floor)
+    aside = "bars: least error" if band is None else "grey: static reference"
+    style.titled(axes, "One-time g2(τ)", f"{convention}; {aside}")
     one_time, fit = result.one_time, result.fits[index]
     shown = log_spaced(one_time.tau, np.isfinite(one_time.g2[index]))
     if shown.size == 0:
@@ -98,8 +105,10 @@ def one_time_panel(figure: Figure, place: Place, result: ScanResult, index: int)
     curve = fitted(fit, tau) if fit.status == "ok" else g2
     # A lag with a single pair has no error and may lie anywhere: it may leave the panel, the others may not.
     sure = g2[np.isfinite(error)] if np.isfinite(error).sum() > 1 else g2
-    low, high = _with_room(np.concatenate([sure, curve]))
+    low, high = _with_room(np.concatenate([sure, curve, *([] if band is None else [band])]))
     axes.set_ylim(low, high)
+    if band is not None:
+        axes.axhspan(band.min(), band.max(), color="#9a9a9a", alpha=0.35, linewidth=0, zorder=0)
     if low < 1.0 < high:
         axes.axhline(1.0, color=style.QUIET, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
     style.labelled(axes, "lag τ (s)", "g2(τ)")
@@ -110,6 +119,16 @@ def one_time_panel(figure: Figure, place: Place, result: ScanResult, index: int)
         if fit.rate > 0 and fine[0] < 1.0 / fit.rate < fine[-1]:
             axes.axvline(1.0 / fit.rate, color=style.FITTED, linewidth=1.2, linestyle=(0, (1, 2)))
     _note(axes, _fit_words(fit, float(tau[-1])), tau, np.stack([g2, curve]))
+
+
+def _floor_band(result: ScanResult, index: int, floor: FloorRoi | None) -> NDArray[np.float64] | None:
+    """(2,) between which g2 of a static reference would end on this scan's scale, 95 % interval."""
+    contrast = result.nonequilibrium[index].contrast
+    if floor is None or not math.isfinite(floor.decay) or not math.isfinite(contrast):
+        return None
+    base = float(result.analysed_two_time.static_baseline[index])
+    ends = 1.0 - floor.decay + 1.96 * floor.decay_error * np.array([-1.0, 1.0])
+    return base + contrast * np.array([min(float(ends[0]), 0.995), max(float(ends[1]), 1.0)])
 
 
 def slices_panel(figure: Figure, place: Place, result: ScanResult, index: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from gbx_beamline.errors import RoiError
 from gbx_beamline.figures import style, words
+from gbx_beamline.figures.beside import floor_line
 from gbx_beamline.figures.detector import detector_image, detector_panel
 from gbx_beamline.figures.panels import (
     drift_panel,
@@ -19,7 +21,7 @@ from gbx_beamline.figures.panels import (
 from gbx_beamline.figures.reduction import information, true_s_noneq
 from gbx_beamline.figures.style import LINE, Place
 from gbx_beamline.figures.traces import segment_lines, strip_height, traces_strip
-from gbx_beamline.records import ScanInference, ScanResult
+from gbx_beamline.records import FloorRoi, InstrumentFloor, ScanInference, ScanResult
 
 MOST_ROWS = 4
 _PANELS = (two_time_panel, drift_panel, one_time_panel, slices_panel)
@@ -55,6 +57,7 @@ class _Block:
     lines: list[tuple[str, str]]
     strip: float
     """Height of the traces under its map; 0 for none."""
+    floor: FloorRoi | None = None
 
 
 def _wide() -> _Layout:
@@ -74,7 +77,13 @@ def _square(strip: float) -> _Layout:
     return _Layout(right + side + 1.35, side, corners, side + below + 1.45, (left, side + 1.75))
 
 
-def scan_report(result: ScanResult, *, roi: int | None = None, inference: ScanInference | None = None) -> Figure:
+def scan_report(
+    result: ScanResult,
+    *,
+    roi: int | None = None,
+    inference: ScanInference | None = None,
+    floor: InstrumentFloor | None = None,
+) -> Figure:
     """Draw a scan: two-time map, drift, one-time g2 with its fit, and slices at several ages.
 
     Up to four q-ROIs get a row each. Of more, the four that hold the most information (contrast x counts x
@@ -84,6 +93,7 @@ def scan_report(result: ScanResult, *, roi: int | None = None, inference: ScanIn
         result: What the catalog stores; maps imported without frames or q are fine.
         roi: Index of one q-ROI, 0-based as in ``two_time.g2[roi]``.
         inference: What a model says of the scan; it stands in the head of the page.
+        floor: What the instrument shows of a sample that does not move; it stands beside each q-ROI's numbers.
 
     Returns:
         A matplotlib figure with an Agg canvas, to be kept with :func:`save`.
@@ -99,7 +109,12 @@ def scan_report(result: ScanResult, *, roi: int | None = None, inference: ScanIn
     head = _head_lines(result, shown, inference, layout.characters - (18 if image else 0))
     head_height = max(0.98 + _height(head), 1.65 if image else 0.0)
     blocks = [
-        _Block(index, _roi_lines(result, index, layout.characters), 0.0 if order else strip)
+        _Block(
+            index,
+            _roi_lines(result, index, layout.characters, floor),
+            0.0 if order else strip,
+            None if floor is None else floor.rois[index],
+        )
         for order, index in enumerate(shown)
     ]
     heights = [0.42 + _height(one.lines) + layout.block + (0.0 if single else one.strip) for one in blocks]
@@ -174,7 +189,7 @@ def _head_lines(
     return lines
 
 
-def _roi_lines(result: ScanResult, index: int, characters: int) -> list[tuple[str, str]]:
+def _roi_lines(result: ScanResult, index: int, characters: int, floor: InstrumentFloor | None) -> list[tuple[str, str]]:
     """The facts that a value of S_noneq needs to be believed, with their colours."""
     two_time, record = result.analysed_two_time, result.nonequilibrium[index]
     pixels, counts = int(two_time.pixels[index]), float(two_time.mean_counts[index])
@@ -195,6 +210,10 @@ def _roi_lines(result: ScanResult, index: int, characters: int) -> list[tuple[st
     if empty.any():
         facts.append(f"{int(empty.sum())} frames without a photon here")
     lines = [(words.joined(facts, characters), style.QUIET)]
+    if floor is not None:
+        at_floor = floor.rois[index].standing == "at the floor"
+        said = floor_line(floor, index)
+        lines.append((words.wrapped(said[0].upper() + said[1:], characters), style.NOTE if at_floor else style.QUIET))
     lines += [(words.wrapped(f"Note: {note}", characters), style.NOTE) for note in words.notes(result, index)]
     return lines
 
@@ -228,7 +247,8 @@ def _draw_roi(figure: Figure, result: ScanResult, block: _Block, top: float, lay
     style.page_text(figure, left, top, name, **heading)
     _draw_lines(figure, top + 0.36, block.lines)
     below = top + 0.42 + _height(block.lines)
-    for draw, (across, down) in zip(_PANELS, layout.panels, strict=True):
+    for panel, (across, down) in zip(_PANELS, layout.panels, strict=True):
+        draw = partial(panel, floor=block.floor) if panel is one_time_panel else panel
         draw(figure, Place(across, below + down, layout.side, layout.side), result, index)
     if block.strip:
         across, down = layout.strip

@@ -22,6 +22,7 @@ from gbx_beamline.pipeline._flags import (
     temperature_flags,
 )
 from gbx_beamline.pipeline._measures import measure, measure_series
+from gbx_beamline.pipeline._movement import movement_of
 from gbx_beamline.pipeline._outcome import provenance
 from gbx_beamline.pipeline._selection import CatalogArray, select
 from gbx_beamline.records import (
@@ -67,6 +68,7 @@ def analyze(
         series.read(0, 1)  # raises, naming the absent files
     scan = scan or describe(series)
     settings = config.for_sample(scan.sample) if isinstance(config, Config) else config
+    as_detected = series
     series, rois = select(series, settings, catalog_array=catalog_array)
     geometry, correlation = series.geometry, settings.correlation
     collected = collect_rois(
@@ -81,11 +83,13 @@ def analyze(
     placed = _placed(series, scan, settings, readings)
     care = care_for(collected, settings.care, placed=placed, conditions=settings.traces)
     tt = correlate(collected, normalisation=correlation.normalisation)
+    valid = collected.valid
     del collected  # the counts: no later step needs them
     convention = "q_par" if geometry.mode == "gisaxs" else "|q|"
     measured = measure_series(tt, care.exclusions.segments, settings, q_convention=convention)
     exclusions = replace(care.exclusions, segments=measured.segments)
     scan = _with_temperature(scan, measured.chosen, placed)
+    movement = movement_of(as_detected, valid, care.motion, measured.found["jumps"], placed, settings.care)
     traces = None if readings is None else record_of(placed, settings.traces.most_cells)
     return ScanResult(
         scan=scan,
@@ -105,7 +109,7 @@ def analyze(
             *intensity_flags(tt),
             *exclusions.words(),
             *segment_flags(exclusions, measured.each),
-            *movement_flags(tt.names, care.motion, measured.found["jumps"]),
+            *movement_flags(tt.names, care.motion, measured.found["jumps"], movement),
             *tt.notes,
         ),
         provenance=provenance(settings, catalog_array, series),
@@ -113,6 +117,7 @@ def analyze(
         segments=measured.each,
         traces=traces,
         exposure=None if readings is None else exposure_of(placed, settings.dose, _start(series), dark=care.dark),
+        movement=movement,
     )
 
 

@@ -37,6 +37,7 @@ def describe_start(start: Mapping[str, Any], *, source: str) -> ScanInfo:
         temperature_set=stated,
         started=start.get("time"),
         truth=start.get("truth"),
+        reference=None if (reference := start.get("reference")) is None else str(reference),
         source=source,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gbx_beamline.frames import Series
 from gbx_beamline.pipeline._description import stated_temperature
-from gbx_beamline.records import Exclusions, JumpCheck, MotionCheck, RoiSet, ScanInfo, SegmentMeasure, TwoTime
+from gbx_beamline.records import Exclusions, JumpCheck, MotionCheck, Movement, RoiSet, ScanInfo, SegmentMeasure, TwoTime
 
 _UNEVEN = 0.1
 """Of the contrast: what uneven intensity may add to the baseline of g2 without a word."""
@@ -38,10 +38,17 @@ def intensity_flags(tt: TwoTime) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def movement_flags(names: Sequence[str], motion: Sequence[MotionCheck], jumps: Sequence[JumpCheck]) -> tuple[str, ...]:
-    """What moved, of sample, beam or detector."""
+def movement_flags(
+    names: Sequence[str],
+    motion: Sequence[MotionCheck],
+    jumps: Sequence[JumpCheck],
+    movement: Movement | None = None,
+) -> tuple[str, ...]:
+    """What moved in which q-ROI, and whether it was sample, beam or detector."""
     said = [f"q-ROI {name}: {check.status}" for name, check in zip(names, motion, strict=False) if check.moved]
     said += [f"q-ROI {name}: {jump.words}" for name, one in zip(names, jumps, strict=False) for jump in one.jumps]
+    if movement is not None and movement.what not in ("none seen", "not known"):
+        said.append(f"moved: {movement.words}")
     return tuple(said)
 
 

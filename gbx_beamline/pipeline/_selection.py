@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gbx_beamline.config import AnalysisConfig, MaskConfig
-from gbx_beamline.errors import GeometryError, RoiError
+from gbx_beamline.errors import ConfigError, GeometryError, RoiError
 from gbx_beamline.frames import Series
 from gbx_beamline.frames.numpy_files import read_array
 from gbx_beamline.geometry import overlay, rois_from_config
@@ -26,7 +26,7 @@ def select(
     Args:
         series: Frames with what their file says of mask and geometry.
         settings: What wins over the file, and the q-ROIs.
-        catalog_array: Reads a label image kept in the catalog, where the configuration names one.
+        catalog_array: Reads a label image or a mask kept in the catalog, where the configuration names one.
 
     Returns:
         The series with mask and geometry as configured, and the q-ROIs on it.
@@ -34,7 +34,9 @@ def select(
     Raises:
         GbxError: the mask, the geometry or the ROIs cannot be used; the message says why.
     """
-    series = replace(_masked(series, settings.mask), geometry=overlay(series.geometry, settings.geometry))
+    series = replace(
+        _masked(series, settings.mask, catalog_array), geometry=overlay(series.geometry, settings.geometry)
+    )
     if not settings.rois.given:
         raise RoiError(
             "no q-ROI is configured",
@@ -52,8 +54,17 @@ def select(
     return series, rois
 
 
-def _masked(series: Series, settings: MaskConfig) -> Series:
-    if settings.file is None:
+def _masked(series: Series, settings: MaskConfig, catalog_array: CatalogArray | None) -> Series:
+    if settings.file is not None:
+        mask = read_array(settings.file, key="mask", what="mask")
+    elif settings.catalog_mask is None:
         return series
-    mask = read_array(settings.file, key="mask", what="mask")
+    elif catalog_array is None:
+        raise ConfigError(
+            f"the mask {settings.catalog_mask!r} of the catalog, where no catalog is open",
+            needed="a run of the catalog for it",
+            action="analyse the run by its uid, or name a mask file",
+        )
+    else:
+        mask = catalog_array(settings.catalog_mask)
     return series.with_mask(mask if settings.true_means == "good" else mask == 0)

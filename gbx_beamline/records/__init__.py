@@ -17,8 +17,11 @@ from gbx_beamline.records._care import (
     Segment,
     SegmentKind,
 )
+from gbx_beamline.records._comparison import Between, ComparedRoi, ComparedScan, Comparison, Verdict
 from gbx_beamline.records._correlation import FineLags, OneTime, PixelGroups, TwoTime
 from gbx_beamline.records._detector import FrameSource, Geometry, RoiSet
+from gbx_beamline.records._facts import RoiFacts, ScanFacts, facts_of, words_of_motion
+from gbx_beamline.records._floor import FloorRoi, InstrumentFloor, NoFloor
 from gbx_beamline.records._inference import (
     PARAMETERS,
     Estimate,
@@ -31,7 +34,9 @@ from gbx_beamline.records._inference import (
 )
 from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource, KineticsFit, MultiTau, Scaling
 from gbx_beamline.records._live import LIVE_VERSION, Liveness, LiveShare, LiveState
+from gbx_beamline.records._movement import BeamCheck, Movement, Mover
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
+from gbx_beamline.records._repeats import AVERAGE_VERSION, Combined, Repeat, RepeatedFigure, RepeatedRoi, RepeatsAverage
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
     CORRELATION_VERSION,
@@ -47,6 +52,7 @@ from gbx_beamline.records._traces import Exposure, RoiMeasure, SegmentMeasure, T
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "AVERAGE_VERSION",
     "CORRELATION_VERSION",
     "G4",
     "LIVE_VERSION",
@@ -55,7 +61,13 @@ __all__ = [
     "SCHEMA_VERSION",
     "AgeSlices",
     "AgeWindow",
+    "BeamCheck",
+    "Between",
     "Bools",
+    "Combined",
+    "ComparedRoi",
+    "ComparedScan",
+    "Comparison",
     "CorrectedS",
     "DecayFit",
     "ErrorSource",
@@ -65,11 +77,13 @@ __all__ = [
     "FineLags",
     "Flag",
     "Floats",
+    "FloorRoi",
     "FrameSource",
     "FrameVerdict",
     "Geometry",
     "GroupAnswer",
     "Inference",
+    "InstrumentFloor",
     "Jump",
     "JumpCheck",
     "KineticsFit",
@@ -78,7 +92,10 @@ __all__ = [
     "LiveState",
     "Liveness",
     "MotionCheck",
+    "Movement",
+    "Mover",
     "MultiTau",
+    "NoFloor",
     "NonEquilibrium",
     "OneTime",
     "PixelGroups",
@@ -87,10 +104,16 @@ __all__ = [
     "Provenance",
     "Refusal",
     "Region",
+    "Repeat",
+    "RepeatedFigure",
+    "RepeatedRoi",
+    "RepeatsAverage",
     "ResultSink",
+    "RoiFacts",
     "RoiMeasure",
     "RoiSet",
     "Scaling",
+    "ScanFacts",
     "ScanFailure",
     "ScanInference",
     "ScanInfo",
@@ -102,4 +125,7 @@ __all__ = [
     "Trace",
     "Traces",
     "TwoTime",
+    "Verdict",
+    "facts_of",
+    "words_of_motion",
 ]

@@ -14,6 +14,7 @@ from gbx_beamline.records._care import Exclusions, JumpCheck, MotionCheck
 from gbx_beamline.records._correlation import OneTime, TwoTime
 from gbx_beamline.records._detector import Geometry, RoiSet
 from gbx_beamline.records._kinetics import G4, DecayFit, KineticsFit, Scaling
+from gbx_beamline.records._movement import Movement
 from gbx_beamline.records._non_equilibrium import NonEquilibrium
 from gbx_beamline.records._traces import Exposure, SegmentMeasure, Traces
 
@@ -44,6 +45,8 @@ class Provenance:
     """Of the settings alone; ``config_hash`` also counts what an incomplete series holds and labels in the catalog."""
     rule: str = ""
     """Selection rule by which the run was analysed; empty where a person asked for it."""
+    sample_version: int | None = None
+    """Of the sample's settings in the catalog that were used; None where it kept none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,8 @@ class ScanInfo:
     """Unix time, s."""
     truth: Mapping[str, Any] | None = None
     """What a simulated run was made with."""
+    reference: str | None = None
+    """What the run says that it is a reference of: "static" for a sample that does not move; None = it says nothing."""
     access_tags: tuple[str, ...] = ()
     source: str = ""
     """Where the frames came from, in words."""
@@ -112,6 +117,8 @@ class ScanResult:
     """Side traces on detector time; None where the run has none."""
     exposure: Exposure | None = None
     """Dose of this scan; None where nothing is known of the run."""
+    movement: Movement | None = None
+    """Which of beam, sample and detector moved; None where motion was not looked for."""
 
     @property
     def analysed_two_time(self) -> TwoTime:

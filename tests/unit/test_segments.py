@@ -16,6 +16,7 @@ from gbx_beamline.care._timeline import Timeline, lay_out
 from gbx_beamline.config import AnalysisConfig, HoldConfig, TracesConfig, parse_config
 from gbx_beamline.correlation import fit_kinetics
 from gbx_beamline.errors import InputError
+from gbx_beamline.exchange._record import AGES, WholeRecord
 from gbx_beamline.figures import scan_report
 from gbx_beamline.non_equilibrium import nonequilibrium
 from gbx_beamline.pipeline import infer
@@ -283,6 +284,13 @@ def test_without_a_hold_condition_a_step_cuts_nothing(analysed: Callable[..., Sc
     assert [part.kind for part in result.exclusions.segments] == ["beam"]
     assert result.analysed is None
     assert result.scan.temperature == pytest.approx((40 * 300 + 56 * 310) / 96, abs=1e-3)
+
+
+def test_what_is_exported_knows_nothing_of_the_other_hold(analysed: Callable[..., ScanResult]) -> None:
+    result = analysed(np.repeat([300.0, 310.0], [40, 56]))
+    whole = WholeRecord(key="", created=0.0, result=result)
+    np.testing.assert_array_equal(whole.of_maps().g2, one_time(result.two_time.between(48, 96)).g2)
+    assert [(start, stop) for start, stop, _ in whole.of_ages()][:: AGES - 1] == [(48, 57), (86, 96)]
 
 
 def test_the_report_draws_traces_under_the_map_on_its_time_axis(analysed: Callable[..., ScanResult]) -> None:
