@@ -19,7 +19,19 @@ from gbx_beamline.catalog import Entry, LiveSummary
 from gbx_beamline.config import parse_config
 from gbx_beamline.errors import CatalogError, GbxError, InputError
 from gbx_beamline.geometry import q_maps
-from gbx_beamline.records import SCHEMA_VERSION, Estimate, Flag, Geometry, Inference, Refusal, ScanInference, ScanInfo
+from gbx_beamline.records import (
+    SCHEMA_VERSION,
+    Estimate,
+    Flag,
+    FloorRoi,
+    Geometry,
+    Inference,
+    InstrumentFloor,
+    NoFloor,
+    Refusal,
+    ScanInference,
+    ScanInfo,
+)
 from gbx_viewer.model import saying
 from gbx_viewer.model.detector import Detector, picture, q_at, under
 from gbx_viewer.model.export import COLUMNS, OnScreen, as_csv, as_report
@@ -34,7 +46,7 @@ from gbx_viewer.model.queue import _queue, read_queue
 from gbx_viewer.model.runs import RunBook, RunRow, Status
 from gbx_viewer.model.scan import TimeMap
 from gbx_viewer.model.session import FIRST_WAIT, Session
-from gbx_viewer.model.trend import Against, trend
+from gbx_viewer.model.trend import Against, trend, with_floor
 
 NAN = math.nan
 
@@ -238,7 +250,9 @@ def test_following_takes_the_newest_run_that_has_something_to_show() -> None:
     assert focus.settle(book.rows()) is book.row("old")
     book.hear_live([live_summary("new")])
     assert focus.settle(book.rows()) is book.row("new")
-    assert wanted(focus.settle(book.rows()) or row).live == ("new", "default")
+    newest = book.row("new")
+    assert newest is not None
+    assert wanted(newest).live == ("new", "default")
     focus.pin("old")
     book.hear_records([record_entry("new", created=5.0)])
     assert focus.settle(book.rows()) is book.row("old")
@@ -387,6 +401,20 @@ def test_the_trend_takes_the_sample_and_the_roi_on_screen() -> None:
     book.hear_records([record_entry("b", photons=3e12)])
     assert [one.x for one in trend(book.rows(), book.row("b"), "ring", Against.DOSE).points] == [3e12]
     assert trend((), None, None, Against.TIME).why
+
+
+def test_the_floor_of_the_instrument_stands_beside_the_trend() -> None:
+    book = RunBook()
+    book.hear_records([record_entry("a")])
+    found = trend(book.rows(), only(book), "ring", Against.SCAN)
+    assert with_floor(found, None, "ring").floor is None
+    assert "no reference here" in with_floor(found, NoFloor(reason="no reference here"), "ring").floor_words
+    numbers = {"s_corrected": 0.02, "low": -0.01, "high": 0.05, "drift": 0.01, "drift_high": 0.03}
+    lost = {"decay": 0.0, "decay_error": 0.1, "decay_lag": 9.0}
+    one = FloorRoi(name="ring", status="ok", standing="above", words="above the floor", **numbers, **lost)
+    floor = InstrumentFloor(record="r", run_uid="r", sample="static", age=60.0, rois=(one,))
+    beside = with_floor(found, floor, "ring")
+    assert (beside.floor, beside.drift_floor, beside.floor_words) == ((-0.01, 0.05), 0.03, "above the floor")
 
 
 def test_the_headline_always_has_the_amplitude_beside_the_share() -> None:

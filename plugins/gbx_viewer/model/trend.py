@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gbx_beamline.records import InstrumentFloor, NoFloor
 from gbx_viewer.model.facts import RoiFacts
 from gbx_viewer.model.runs import RunRow
 
@@ -56,8 +57,32 @@ class Trend:
     """Which scans these are."""
     floor: tuple[float, float] | None
     """Interval of S that the instrument alone shows on a static reference; None where none was measured."""
+    drift_floor: float = math.nan
+    """rms drift over contrast that the instrument alone may show; NaN = not known."""
+    floor_words: str = "no instrument floor measured"
     why: str = ""
     """Why there are no points."""
+
+
+def with_floor(found: Trend, floor: InstrumentFloor | NoFloor | None, roi: str | None) -> Trend:
+    """The same with what a static reference shows, where there is one beside the scan on screen.
+
+    Args:
+        found: Without.
+        floor: Of the scan on screen; None = not looked for yet.
+        roi: Name of the q-ROI.
+    """
+    if floor is None:
+        return found
+    if isinstance(floor, NoFloor):
+        return replace(found, floor_words=f"no instrument floor: {floor.reason}")
+    one = next((one for one in floor.rois if one.name == roi), floor.rois[0] if floor.rois else None)
+    if one is None or one.status != "ok":
+        return replace(found, floor_words=f"no instrument floor: {one.status if one else 'the reference has no q-ROI'}")
+    known = math.isfinite(one.low) and math.isfinite(one.high)
+    return replace(
+        found, floor=(one.low, one.high) if known else None, drift_floor=one.drift_high, floor_words=one.words
+    )
 
 
 def trend(

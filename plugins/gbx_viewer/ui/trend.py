@@ -11,25 +11,38 @@ import pyqtgraph as pg
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QToolButton
 
+from gbx_beamline.catalog import find_floor
+from gbx_beamline.records import InstrumentFloor, NoFloor
 from gbx_viewer.model.runs import RunRow
-from gbx_viewer.model.trend import Against, Point, Trend, trend
+from gbx_viewer.model.session import Session
+from gbx_viewer.model.trend import Against, Point, Trend, trend, with_floor
 from gbx_viewer.ui.panel import Panel
 from gbx_viewer.ui.plots import Note, Plot, dress, faint, label, line, plain_plot
 from gbx_viewer.ui.theme import LIGHT, Theme
+from gbx_viewer.ui.workers import Workers
 
 
 class TrendPanel(Panel):
-    """See module."""
+    """See module.
+
+    Args:
+        session: Where the instrument's floor is looked for.
+        workers: Who looks.
+    """
 
     run_chosen = Signal(str)
     against_chosen = Signal(str)
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session, workers: Workers) -> None:
         super().__init__("Non-stationarity", "S_noneq of each scan appears here.")
+        self._session, self._workers = session, workers
+        self._floor_of: tuple[str, InstrumentFloor | NoFloor] | None = None
+        """Key of the record, and what stands beside it."""
         self._theme: Theme = LIGHT
         self._rows: Sequence[RunRow] = ()
         self._row: RunRow | None = None
         self._roi: str | None = None
+        self._asked = ""
         self.trend: Trend | None = None
         self._axes_of: Against | None = None
         self.against = QComboBox()
@@ -61,6 +74,9 @@ class TrendPanel(Panel):
         self._floor = pg.LinearRegionItem(orientation="horizontal", movable=False)
         self._floor.hide()
         self.share.addItem(self._floor, ignoreBounds=True)
+        self._drift_floor = pg.LinearRegionItem(orientation="horizontal", movable=False)
+        self._drift_floor.hide()
+        self.drift.addItem(self._drift_floor, ignoreBounds=True)
         self._norm = pg.ScatterPlotItem(symbol="t", size=8)
         self._bars = pg.ErrorBarItem(x=np.zeros(1), y=np.zeros(1), height=np.zeros(1))
         self._values = pg.ScatterPlotItem(symbol="o", size=9)
@@ -87,13 +103,33 @@ class TrendPanel(Panel):
         self._tidy(self.share)
         for here in self._here:
             here.setPen(line(theme.accent, width=1.2, dashed=True))
-        self._floor.setBrush(faint(theme.quiet, 50))
+        for band in (self._floor, self._drift_floor):
+            band.setBrush(faint(theme.quiet, 50))
         self._draw()
 
     def show_rows(self, rows: Sequence[RunRow], row: RunRow | None, roi: str | None) -> None:
         """Runs of the list, the one on screen, and the chosen q-ROI."""
         self._rows, self._row, self._roi = rows, row, roi
+        self._ask_floor()
         self._draw()
+
+    def _ask_floor(self) -> None:
+        """What a static reference of the same instrument shows, once for each scan."""
+        key = "" if self._row is None or not self._row.rois else self._row.record
+        if not key or key == self._asked:
+            return
+        self._asked, settings = key, self._session.config.floor
+
+        def came(floor: InstrumentFloor | NoFloor) -> None:
+            self._floor_of = key, floor
+            self._draw()
+
+        self._workers.run(
+            "floor",
+            lambda: self._session.read(lambda catalog: find_floor(catalog, key, settings)),
+            came,
+            lambda error: came(NoFloor(reason=error.found)),
+        )
 
     def _other(self, against: str) -> None:
         self.against_chosen.emit(against)
@@ -104,14 +140,17 @@ class TrendPanel(Panel):
         found = trend(self._rows, self._row, self._roi, against, every_sample=self.every.isChecked())
         if not self._rows:
             return
+        roi = None if self._row is None else self._row.roi(self._roi)
+        floor = self._floor_of
+        beside = floor[1] if floor is not None and self._row is not None and floor[0] == self._row.record else None
+        found = with_floor(found, beside, None if roi is None else roi.name)
         self.every.setEnabled(against is not Against.AGE)
         if not found.points:
             self.trend = found
             self.note.say("")
             self.calm(found.why)
             return
-        floor = "" if found.floor else "  ·  no instrument floor measured"
-        self.note.say(f"{found.said}{floor}")
+        self.note.say(f"{found.said}  ·  {found.floor_words}")
         if self._axes_of is not against:
             self._axes(against)
         self.trend = found
@@ -146,6 +185,7 @@ class TrendPanel(Panel):
             x[shown], drift[shown], data=uids[shown], brush=solid, pen=line(theme.colour(1), width=1.4)
         )
         words = ["● noise removed, 95 %"] + (["▽ norm ratio (paper), noise counts"] if np.isfinite(norm).any() else [])
+        words += ["▬ instrument floor"] if found.floor or math.isfinite(found.drift_floor) else []
         self._legend.say("   ".join(words), theme)
         self._ranges(found, value, low, high, norm, drift)
 
@@ -166,6 +206,9 @@ class TrendPanel(Panel):
         self._floor.setVisible(found.floor is not None)
         if found.floor is not None:
             self._floor.setRegion(found.floor)
+        self._drift_floor.setVisible(math.isfinite(found.drift_floor))
+        if math.isfinite(found.drift_floor):
+            self._drift_floor.setRegion((0.0, 100 * found.drift_floor))
         current = self._current(found)
         for here in self._here:
             here.setVisible(current is not None)

@@ -94,7 +94,7 @@ class ViewerWindow(QMainWindow):
         self.banner = Banner()
         self.two_time = TwoTimePanel(self.session, self.workers)
         self.detector = DetectorPanel(self.session, self.workers)
-        self.trend = TrendPanel()
+        self.trend = TrendPanel(self.session, self.workers)
         self.phase_maps = PhaseMaps(self._memory.parent / "phase-maps")
         self.inference = InferencePanel(self.session, self.workers, self.phase_maps)
         self.side: list[Panel] = [self.trend, self.inference, self.detector]
