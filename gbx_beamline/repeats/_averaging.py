@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +20,12 @@ from gbx_beamline.repeats._reducing import Reduced, Values, reduced
 SAME_TEMPERATURE = 2.0
 """K within which scans are repeats, as in group inference."""
 
-SAME_Q = 1e-3
-"""Relative difference of q within which q-ROIs are one."""
+SAME_Q = 0.01
+"""Relative difference of q_par within which q-ROIs are one: a mask that is drawn anew moves their mean. Diffusive
+relaxation times differ by twice as much at the most."""
+
+NOTED_Q = 1e-3
+"""Beyond it, a difference is said."""
 
 RANGES = 4
 """Of lag, equally wide on a logarithmic scale, in which curves are compared."""
@@ -121,22 +125,45 @@ def _check_alike(parts: Sequence[Reduced]) -> None:
                 needed="repeats of one sample",
                 action="leave one of them out",
             )
-        if part.names != first.names or not np.allclose(part.q, first.q, rtol=SAME_Q, atol=0.0, equal_nan=True):
+        apart = _q_apart(part, first)
+        if apart is None or apart > SAME_Q:
             raise InputError(
                 f"{here} has q-ROIs {', '.join(part.names)}, {there} {', '.join(first.names)}"
-                + (", at other q" if part.names == first.names else ""),
-                needed="the same q-ROIs in all",
+                + ("" if apart is None else f", at q up to {apart:.1%} apart"),
+                needed=f"the same q-ROIs in all, q within {SAME_Q:.0%}",
                 action="analyse them with one configuration first (`gbx reprocess`)",
             )
-    known = [part.repeat for part in parts if part.repeat.temperature is not None]
-    if len(known) > 1:
-        cold, hot = (pick(known, key=lambda one: one.temperature or 0.0) for pick in (min, max))
-        if (hot.temperature or 0.0) - (cold.temperature or 0.0) > SAME_TEMPERATURE:
-            raise InputError(
-                f"run {cold.run_uid[:8]} at {cold.temperature:g} K and run {hot.run_uid[:8]} at {hot.temperature:g} K",
-                needed=f"one temperature, within {SAME_TEMPERATURE:g} K",
-                action="average each temperature by itself (--temperature K)",
-            )
+    check_temperatures({part.repeat.run_uid: part.repeat.temperature for part in parts})
+
+
+def check_temperatures(kelvins: Mapping[str, float | None]) -> None:
+    """Refuse runs at several temperatures.
+
+    Args:
+        kelvins: By uid of the run; None where it is not known.
+
+    Raises:
+        InputError: they lie further apart than ``SAME_TEMPERATURE``.
+    """
+    known = {uid: kelvin for uid, kelvin in kelvins.items() if kelvin is not None}
+    if not known:
+        return
+    cold, hot = (pick(known, key=lambda uid: known[uid]) for pick in (min, max))
+    if known[hot] - known[cold] > SAME_TEMPERATURE:
+        raise InputError(
+            f"run {cold[:8]} at {known[cold]:.4g} K and run {hot[:8]} at {known[hot]:.4g} K",
+            needed=f"one temperature, within {SAME_TEMPERATURE:g} K",
+            action="average each temperature by itself (--temperature K)",
+        )
+
+
+def _q_apart(part: Reduced, other: Reduced) -> float | None:
+    """Largest relative difference of q_par between q-ROIs of one name; None where they are others."""
+    if part.names != other.names or not np.array_equal(np.isnan(part.q[0]), np.isnan(other.q[0])):
+        return None
+    known = np.isfinite(part.q[0])
+    here, there = np.abs(part.q[0][known]), np.abs(other.q[0][known])
+    return float(np.max(np.abs(here - there) / np.maximum(here, there), initial=0.0))
 
 
 def _mean_and_error(values: NDArray[Any]) -> tuple[Values, Values]:
@@ -223,6 +250,9 @@ def _notes(parts: Sequence[Reduced]) -> tuple[str, ...]:
     notes = []
     if len({part.settings_hash for part in parts}) > 1:
         notes.append("repeats were analysed with different settings; their q-ROIs are the same")
+    apart = max(_q_apart(part, parts[0]) or 0.0 for part in parts)
+    if apart > NOTED_Q:
+        notes.append(f"q of the q-ROIs differs by up to {apart:.1%} between repeats")
     if any(part.repeat.temperature is None for part in parts):
         notes.append("the temperature of some repeats is not known")
     if any(one is None for part in parts for one in part.noise):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gbx_beamline.errors import InputError, RunNotFoundError
 from gbx_beamline.records import RepeatsAverage, ScanFailure
-from gbx_beamline.repeats._averaging import SAME_TEMPERATURE, averaged, checked_axis, timing
+from gbx_beamline.repeats._averaging import SAME_TEMPERATURE, averaged, check_temperatures, checked_axis, timing
 from gbx_beamline.repeats._reducing import reduced
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def average_of(
     from gbx_beamline.catalog import TiledSink, average_key, has_average, load_average, load_record
 
     members = _members(catalog, uids, sample, temperature, rule)
+    # What can be known without reading a map is refused at once.
+    check_temperatures({one.run_uid: one.metadata["temperature"] for one in members})
     axis = checked_axis(
         [timing(one.run_uid, one.metadata["frame_time"], _rows(one)) for one in members],
         common_window=common_window,

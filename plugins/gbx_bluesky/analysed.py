@@ -84,6 +84,8 @@ class AnalysedScans:
         self._open_catalog = open_catalog
         self._config = config
         self._judge: Judge | None = None
+        self._first = ""
+        """First run of the series that the judge knows: another series may be judged by another model."""
         # One thread at a time works with the judge; one that hangs in a dead connection is waited for by the next.
         self._working = threading.Lock()
 
@@ -112,8 +114,8 @@ class AnalysedScans:
     def look(self, question: Question, wait: _Wait) -> None:
         """Work of the thread: look until everything is there or nobody waits any more."""
         with self._working:
-            if self._judge is None or self._judge.aim != question.aim:
-                self._judge = Judge(question.aim, self._config)
+            if self._judge is None or (self._judge.aim, self._first) != (question.aim, question.uids[0]):
+                self._judge, self._first = Judge(question.aim, self._config), question.uids[0]
             while not wait.over.is_set():
                 try:
                     with self._open_catalog() as catalog:
@@ -122,8 +124,8 @@ class AnalysedScans:
                     wait.trouble(str(error))
                 except Exception as error:
                     # Whatever it is, a scan that waits for it must not be the one to find out.
-                    logger.exception("the results could not be read")
-                    wait.trouble(f"{type(error).__name__}: {error}")
+                    if wait.trouble(f"{type(error).__name__}: {error}"):
+                        logger.exception("the results could not be read")
                 wait.over.wait(POLL_SECONDS)
 
     def _watch(self, catalog: Catalog, judge: Judge, uids: Sequence[str], wait: _Wait) -> None:
@@ -159,9 +161,10 @@ class _Wait:
         if judgement.reached or not self._awaited(judgement):
             self._end("")
 
-    def trouble(self, said: str) -> None:
-        """What keeps the catalog from answering."""
-        self._trouble = said
+    def trouble(self, said: str) -> bool:
+        """What keeps the catalog from answering; True where it is news."""
+        before, self._trouble = self._trouble, said
+        return said != before
 
     def _give_up(self) -> None:
         seconds = f"within {self._question.timeout:g} s"

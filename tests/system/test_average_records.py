@@ -140,4 +140,4 @@ def test_the_command_prints_a_row_per_q_roi_and_draws_the_page(
     published(catalog, results[:1], "av-hot", temperature=471.0)
     refused = in_process(monkeypatch, capsys, "average", "--uid", uids[0], "--uid", "av-hot-0")
     assert refused.code == 2
-    assert "is of sample 'av-hot'" in refused.err
+    assert "at 421 K and run av-hot-0 at 471 K" in refused.err

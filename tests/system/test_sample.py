@@ -25,7 +25,7 @@ from gbx_beamline.catalog import (
     load_record,
     sample_versions,
 )
-from gbx_beamline.config import GeometryConfig, QRing, RoiConfig, parse_config
+from gbx_beamline.config import DEFAULT_RULE, GeometryConfig, QRing, RoiConfig, parse_config
 from gbx_beamline.errors import CatalogError, ConfigError, InputError, RunNotFoundError
 from gbx_beamline.records import ScanResult
 from gbx_beamline.reprocessing import Choice, Request
@@ -33,6 +33,7 @@ from gbx_beamline.samples import Change, change_sample
 from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series
+from gbx_services.sweep import settled
 from gbx_tiled.embedded import CatalogAddress
 
 FRAMES = 20
@@ -231,6 +232,16 @@ def test_another_version_is_another_record_and_reprocessing_makes_it(catalog: Ca
     assert result_of(catalog, row.record).provenance.sample_version == 2
     (foreseen,) = reprocessing.foresee(catalog, jobs, Request(CONFIG))
     assert foreseen.status == "there already"
+
+
+def test_a_run_that_a_person_analysed_with_a_version_is_settled_for_the_service(catalog: Catalog, take: Take) -> None:
+    """Else the service would analyse it over and over: it looks for a record of these very settings."""
+    uid = take("sample-settled")
+    change_sample(catalog, "sample-settled", Change(mask=half()), **WHO)
+    start = catalog.run(uid).metadata["start"]
+    assert not settled(catalog, CONFIG, start, DEFAULT_RULE)
+    assemble.analyze_run(catalog, uid, CONFIG)
+    assert settled(catalog, CONFIG, start, DEFAULT_RULE)
 
 
 def test_a_mask_of_another_detector_is_refused_before_it_is_kept(catalog: Catalog, take: Take) -> None:

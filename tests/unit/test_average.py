@@ -123,7 +123,7 @@ def changed(result: ScanResult, uid: str = "other", **scan_info: Any) -> ScanRes
         (lambda one: changed(one, uid="run-1"), "one run twice"),
         (
             lambda one: replace(changed(one), rois=replace(one.rois, q_par=np.full_like(one.rois.q_par, 4e8))),
-            "at other q; needed: the same q-ROIs",
+            "needed: the same q-ROIs in all, q within 1%",
         ),
         (lambda one: changed(one, access_tags=("proposal",)), "none of which all share"),
     ],
@@ -131,6 +131,16 @@ def changed(result: ScanResult, uid: str = "other", **scan_info: Any) -> ScanRes
 def test_what_is_no_repeat_is_refused_with_the_reason(repeats: list[ScanResult], other: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         average([repeats[0], other(repeats[1])])
+
+
+def test_a_mask_that_moves_q_a_little_is_noted_and_more_is_refused(repeats: list[ScanResult]) -> None:
+    def at(result: ScanResult, q: float) -> ScanResult:
+        return replace(result, rois=replace(result.rois, q_par=np.full_like(result.rois.q_par, q)))
+
+    found = average([at(repeats[0], 4e8), at(repeats[1], 4.02e8)])
+    assert "q of the q-ROIs differs by up to 0.5% between repeats" in found.notes
+    with pytest.raises(InputError, match=r"at q up to 2\.4% apart"):
+        average([at(repeats[0], 4e8), at(repeats[1], 4.1e8)])
 
 
 def test_another_window_is_refused_or_cut(repeats: list[ScanResult], settings: AnalysisConfig) -> None:
