@@ -68,14 +68,14 @@ def age_words(seconds: float) -> str:
 def floor_line(floor: InstrumentFloor, roi: int) -> str:
     """One q-ROI's floor in one sentence, with the reference's own numbers."""
     one = floor.rois[roi]
-    facts = [f"static reference {floor.run_uid[:8]}, {age_words(floor.age)}"]
+    facts = [f"run {floor.run_uid[:8]}, {age_words(floor.age)}"]
     if math.isfinite(one.s_corrected):
-        facts.append(f"its S_noneq {one.s_corrected:.3f} ({one.low:.3f} to {one.high:.3f})")
+        facts.append(f"S_noneq {one.s_corrected:.3f} ({one.low:.3f} to {one.high:.3f})")
     elif one.status == "ok":
-        facts.append("its S_noneq undetermined")
+        facts.append("S_noneq undetermined")
     if math.isfinite(one.decay):
         lost = f"{100 * one.decay:.1f} ± {100 * one.decay_error:.1f} %"
-        facts.append(f"its g2 loses {lost} in {words.duration(float(f'{one.decay_lag:.2g}'))}")
+        facts.append(f"g2 loses {lost} in {words.duration(float(f'{one.decay_lag:.2g}'))}")
     return f"{one.words} ({'; '.join(facts)})"
 
 

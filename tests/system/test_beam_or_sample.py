@@ -239,7 +239,8 @@ def test_a_forgotten_reference_is_marked_and_a_wrong_one_taken_back(
     assert back.run_uid == reference
     shown = gbx("floor", "show", later)
     assert shown.code == 0, shown.err
-    assert f"static reference {reference[:8]}" in shown.out
+    assert f"(run {reference[:8]}, " in shown.out
+    assert " before; " in shown.out
     with pytest.raises(RunNotFoundError):
         mark_reference(catalog, "no such run")
 
