@@ -37,8 +37,11 @@ PEAK_RATIO = 2.0
 TILE = 8
 """Rows and columns of the tiles whose scatter gives the centroid's error: larger than a speckle."""
 
-CHANGE = 0.1
-"""Relative change of intensity worth a word."""
+CHANGE = 0.05
+"""Relative change of intensity worth a word: a tenth of the flux, lost over a series, must not stay unsaid."""
+
+STEADY = 0.8
+"""Of the whole change: what a straight line over time takes up where the intensity falls or grows steadily."""
 
 
 def check_motion(
@@ -289,4 +292,11 @@ def _intensity_notes(intensity: NDArray[np.float64], error: NDArray[np.float64])
         return ("no photon",)
     change = float(np.ptp(intensity)) / mean
     noise = 6.0 * float(np.sqrt(np.mean(error**2))) / mean
-    return (f"intensity changes by {change:.0%} over the series",) if change > max(CHANGE, noise) else ()
+    if change <= max(CHANGE, noise):
+        return ()
+    place = (np.arange(len(intensity)) + 0.5) / len(intensity) - 0.5
+    slope = float(place @ intensity / (place @ place)) / mean
+    if abs(slope) > STEADY * change:
+        share = abs(slope) / (1.0 - 0.5 * slope)
+        return (f"intensity {'grows' if slope > 0 else 'falls'} steadily by {share:.0%} over the series",)
+    return (f"intensity changes by {change:.0%} over the series",)
