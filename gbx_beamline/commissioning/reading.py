@@ -34,8 +34,7 @@ def shares_of(result: ScanResult, level: float) -> list[Interval | None]:
     found: list[Interval | None] = []
     for one in result.nonequilibrium:
         value, ends = one.s_noneq_corrected, one.interval
-        known = value is not None and ends is not None
-        own = Interval(value=value, low=ends[0], high=ends[1]) if known else None
+        own = None if value is None or ends is None else Interval(value=value, low=ends[0], high=ends[1])
         found.append(own and own.widened(level, len(result.nonequilibrium)))
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -79,7 +81,7 @@ def test_changing_intensity_is_a_note_and_no_motion() -> None:
     rows = rng.poisson(np.linspace(2, 1, 100)[:, None] * np.ones(SIDE * SIDE))
     found = check_motion(block_sums(rows, blocks=10), Y, X)
     assert not found.moved
-    assert found.notes == ("intensity falls steadily by 50% over the series",)
+    assert re.fullmatch(r"intensity falls steadily by (49|50|51)% over the series", found.notes[0])
     assert found.intensity == pytest.approx(np.linspace(1.95, 1.05, 10), abs=0.02)
 
 
