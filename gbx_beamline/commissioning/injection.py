@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,13 @@ class Recorded:
 
 class Injection(ABC):
     """One thing done to a recorded scan."""
+
+    needs_all: ClassVar[bool] = False
+    """Whether frames are needed at random, all of them for each that comes out."""
+
+    def dtype(self, own: np.dtype[Any]) -> np.dtype[Any]:
+        """Type of the counts that come out, for a scan of type ``own``."""
+        return own
 
     def length(self, scan: Recorded) -> int:
         """Frames that come out."""
@@ -200,6 +207,8 @@ class Scrambled(Injection):
     that the whole scan should be in memory.
     """
 
+    needs_all: ClassVar[bool] = True
+
     seed: int = 0
 
     def frame(self, scan: Recorded, index: int) -> Image:
@@ -220,6 +229,11 @@ class Binned(Injection):
     """Frames added in groups, as a longer exposure would have counted them; a rest at the end is left out."""
 
     factor: int = 2
+
+    def dtype(self, own: np.dtype[Any]) -> np.dtype[Any]:
+        """As ``Injection.dtype``: a sum needs more room."""
+        del own
+        return np.dtype(np.uint32)
 
     def length(self, scan: Recorded) -> int:
         """As ``Injection.length``."""

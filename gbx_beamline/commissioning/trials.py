@@ -18,6 +18,9 @@ from gbx_beamline.records import ScanFailure
 
 STATIC, COLLOID, BOUNDARIES = "static_reference", "colloid", "grain_boundary"
 
+SAMPLE = "sample"
+"""Runs of the sample that a beamtime is about: no trial by itself, but looked at in several ways."""
+
 Source = Literal["measured", "injected", "simulated"]
 """Where the frames come from: from a sample at a beamline, from such a scan with something done to its frames, or from
 a sample whose truth only a simulation knows."""
@@ -178,7 +181,7 @@ def _borrowed(trial: Trial, by_trial: Mapping[str, Mapping[str, Part]]) -> dict[
     if trial.judge is judge_same:
         found |= {
             f"{other}: {name}": part for other, there in by_trial.items() for name, part in there.items()
-            if other in (COLLOID, BOUNDARIES)
+            if other in (COLLOID, BOUNDARIES, SAMPLE)
         }  # fmt: skip
     return found
 
