@@ -58,7 +58,7 @@ def _one(what: str, true: float, claim: Claim | None, unit: str, part: Part) -> 
     if claim is None:
         found, verdict = answer_words(part.inference), "undetermined"
     else:
-        found = interval_words(claim.interval, unit) if claim.determined else claim.limit or "undetermined"
+        found = claim.words(unit)
         verdict = "fail" if wrong or off_limit else "pass"
     return Finding(
         what=what,
@@ -71,7 +71,7 @@ def _one(what: str, true: float, claim: Claim | None, unit: str, part: Part) -> 
 
 def _breaks(claim: Claim, true: float) -> bool:
     """Whether the truth lies beyond a limit, at the level of the suite."""
-    return true > claim.interval.high if claim.limit.startswith("below") else true < claim.interval.low
+    return true > claim.interval.high if claim.limit == "below" else true < claim.interval.low
 
 
 def _above_floor(reference: ScanResult, scan: ScanResult) -> Finding:

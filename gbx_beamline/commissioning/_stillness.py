@@ -30,7 +30,7 @@ def judge_static(parts: Mapping[str, Part], settings: CommissioningConfig) -> li
     for name, part in parts.items():
         assert isinstance(part.outcome, ScanResult)
         results.append((name, part.outcome))
-        findings += _of_one(name, part, part.outcome, settings)
+        findings += _of_one(name, part, part.outcome, settings, brightest=len(results) == 1)
     findings += [_contrast(results[0], other, settings) for other in results[1:]]
     if len(results) < 2:
         findings.append(
@@ -45,12 +45,15 @@ def judge_static(parts: Mapping[str, Part], settings: CommissioningConfig) -> li
     return findings
 
 
-def _of_one(name: str, part: Part, result: ScanResult, settings: CommissioningConfig) -> list[Finding]:
+def _of_one(
+    name: str, part: Part, result: ScanResult, settings: CommissioningConfig, *, brightest: bool
+) -> list[Finding]:
     seen = seen_in(result)
+    # How still it is, the brightest scan tells best; the others are there for what counts do to the numbers.
+    still = [_drift(name, result, settings), _loss(name, result, settings)] if brightest else []
     return [
         _share(name, result, settings),
-        _drift(name, result, settings),
-        _loss(name, result, settings),
+        *still,
         Finding(
             what=f"{name}: faults",
             expected="none named",

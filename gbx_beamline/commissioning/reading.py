@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gbx_beamline.commissioning.findings import Interval
 from gbx_beamline.figures import words
@@ -20,8 +20,17 @@ class Claim(NamedTuple):
 
     interval: Interval
     determined: bool
-    limit: str
-    """In words where the answer is a limit only; else empty."""
+    limit: Literal["below", "above", ""]
+    """Where the answer is a limit only."""
+
+    def words(self, unit: str) -> str:
+        """As a reader says it."""
+        if self.determined:
+            return interval_words(self.interval, unit)
+        if not self.limit:
+            return "undetermined"
+        end = self.interval.high if self.limit == "below" else self.interval.low
+        return f"undetermined, {self.limit} {words.number(end, 2)} {unit}".rstrip()
 
 
 def names_of(result: ScanResult) -> list[str]:
@@ -82,7 +91,8 @@ def claims_of(inference: ScanInference | None, level: float) -> Mapping[str, Cla
     found = {}
     for name in PARAMETERS:
         one, flag = said.parameters[name], undetermined.get(name)
-        limit = flag.text.partition("but for a limit: ")[2] if flag is not None else ""
+        told = flag.text.partition("but for a limit: ")[2] if flag is not None else ""
+        limit: Literal["below", "above", ""] = "" if not told else "below" if told.startswith("below") else "above"
         found[name] = Claim(_stretched(name, one.low, one.median, one.high, said.level, level), not flag and not doubt,
                             limit)  # fmt: skip
     return found

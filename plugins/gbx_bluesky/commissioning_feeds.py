@@ -86,7 +86,7 @@ class BehindAttenuators:
 
 
 class InjectedFeed:
-    """A recorded scan with something done to its frames. Nothing else of it changes: pixels, mask and counts are its own.
+    """A recorded scan with something done to its frames; nothing else of it changes.
 
     Args:
         series: The scan; it must stay readable.
