@@ -13,6 +13,7 @@ from bluesky.protocols import Flyable, Movable, Readable
 
 from gbx_beamline.commissioning import COLLOID, SAMPLE, STATIC, stokes_einstein
 from gbx_beamline.errors import InputError
+from gbx_bluesky.commissioning_feeds import InjectedFeed
 from gbx_bluesky.plans import Plan, count_series
 
 SUITE = "gbx"
@@ -136,6 +137,48 @@ def sample_scan(
     """
     take = _Take(detector, campaign, frames, frame_time, sample, temperature, traces)
     return (yield from _at_each(take, SAMPLE, [transmission], None, {}, md or {}))
+
+
+def injected(
+    detector: Readable,
+    *,
+    campaign: str,
+    trial: str,
+    part: str,
+    expected: dict[str, Any],
+    source: dict[str, Any],
+) -> Plan:
+    """Take the frames of a recorded scan once more, with something done to them.
+
+    Args:
+        detector: A ``SimulatedEiger`` in front of an ``InjectedFeed``.
+        campaign: As in ``static_reference``.
+        trial: Name of the trial.
+        part: Name of the run within it.
+        expected: What judges must know, SI.
+        source: Start document of the recorded run: sample, temperature and transmission are its own.
+
+    Returns:
+        uid of the run, in a tuple.
+    """
+    feed = getattr(detector, "feed", None)
+    if not isinstance(feed, InjectedFeed):
+        raise InputError(
+            f"a detector in front of {type(feed).__name__}",
+            needed="a SimulatedEiger in front of an InjectedFeed",
+            action="make the feed from the recorded scan first",
+        )
+    known = {key: source[key] for key in ("temperature", "T_sample", "truth") if key in source}
+    said = {**marked(campaign, trial, part, expected), "source": source["uid"]}
+    uid = yield from count_series(
+        detector,
+        frames=feed.length,
+        frame_time=feed.frame_time,
+        sample=str(source.get("sample") or "not named"),
+        transmission=float(source.get("transmission", 1.0)),
+        md={**known, "commissioning": said},
+    )
+    return (uid,)
 
 
 def marked(campaign: str, trial: str, part: str, expected: dict[str, Any]) -> dict[str, Any]:
