@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gbx_beamline import assemble
 from gbx_beamline.cli import EXIT_REFUSED, config_option
-from gbx_beamline.errors import GbxError
+from gbx_beamline.errors import GbxError, InputError
 
 
 @click.command()
@@ -41,17 +41,30 @@ def doctor(config_path: Path | None) -> None:
 
 @click.command()
 @config_option
-def demo(config_path: Path | None) -> None:
+@click.option("--commission", is_flag=True, help="Run the commissioning suite instead: trust this installation or not.")
+@click.option("--trial", "trials", multiple=True, metavar="NAME", help="Of the suite, only this; may be repeated.")
+def demo(config_path: Path | None, commission: bool, trials: tuple[str, ...]) -> None:
     """Four simulated scans through RunEngine, Eiger files, catalog and flow, with their results.
 
-    A second run adds scans to the same catalog.
+    A second run adds scans to the same catalog. With --commission: samples and faults whose right answer is known, and
+    a page that says trust or do not, and why; exit status 1 unless every trial came out as expected.
 
-    Example: gbx demo
+    Example: gbx demo --commission
     """
     from gbx_services.demo import demo_config_file, run_demo
 
-    config_path = config_path or demo_config_file()
-    run_demo(assemble.configuration(config_path), Console(), config_path=config_path)
+    if not commission and trials:
+        raise InputError("--trial without --commission", needed="both, or neither", action="add --commission")
+    if not commission:
+        config_path = config_path or demo_config_file()
+        run_demo(assemble.configuration(config_path), Console(), config_path=config_path)
+        return
+    from gbx_services.commission_runs import run_commissioning
+
+    config_path = config_path or demo_config_file("commission.yaml")
+    config = assemble.configuration(config_path)
+    if not run_commissioning(config, Console(), config_path=config_path, names=trials):
+        sys.exit(EXIT_REFUSED)
 
 
 @click.command("import")

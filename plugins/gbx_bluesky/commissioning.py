@@ -11,13 +11,11 @@ from typing import Any
 import bluesky.plan_stubs as bps
 from bluesky.protocols import Flyable, Movable, Readable
 
+from gbx_beamline.catalog.campaigns import SUITE
 from gbx_beamline.commissioning import COLLOID, SAMPLE, STATIC, stokes_einstein
 from gbx_beamline.errors import InputError
 from gbx_bluesky.commissioning_feeds import InjectedFeed
 from gbx_bluesky.plans import Plan, count_series
-
-SUITE = "gbx"
-"""``commissioning.suite`` of every run, by which a campaign is found."""
 
 
 def static_reference(

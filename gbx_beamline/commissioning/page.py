@@ -1,0 +1,264 @@
+"""The page that says trust or do not, and why: as text, and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gbx_beamline.commissioning._boundaries import true_values
+from gbx_beamline.commissioning.findings import Interval, Part, TrialOutcome, Verdict
+from gbx_beamline.commissioning.reading import UNITS, claims_of, shares_of, times_of
+from gbx_beamline.commissioning.trials import BOUNDARIES, CAPABILITIES, COLLOID, STATIC, TRIALS, trust
+from gbx_beamline.figures import style, words
+from gbx_beamline.figures.style import Place
+from gbx_beamline.records import ScanResult
+
+WORDS: Mapping[Verdict | None, str] = {
+    "pass": "trust",
+    "fail": "do not trust",
+    "undetermined": "not shown",
+    None: "not tried",
+}
+_MARKS: Mapping[Verdict | None, tuple[str, str]] = {
+    "pass": ("✓", "#00654c"),
+    "fail": ("✗", "#a4003d"),
+    "undetermined": ("?", style.NOTE),
+    None: ("·", style.QUIET),
+}
+_WIDTH = 13.6
+_CHARACTERS = 138
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What was commissioned."""
+
+    campaign: str
+    simulated: bool
+    version: str
+    level: float
+    """Of the intervals that were compared."""
+
+
+def headline(outcomes: Sequence[TrialOutcome]) -> str:
+    """One sentence over all."""
+    found = trust(outcomes)
+    bad = [name for name, verdict in found.items() if verdict == "fail"]
+    open_ones = [name for name, verdict in found.items() if verdict == "undetermined"]
+    tried = [name for name, verdict in found.items() if verdict is not None]
+    if bad:
+        return f"Do not trust it: {len(bad)} of {len(tried)} capabilities failed"
+    if open_ones:
+        return f"Trust {len(tried) - len(open_ones)} of {len(tried)} capabilities: the others are not shown"
+    if len(tried) < len(CAPABILITIES):
+        return f"Trust the {len(tried)} of {len(CAPABILITIES)} capabilities that were tried"
+    return "Trust it: every trial came out as expected"
+
+
+def markdown(outcomes: Sequence[TrialOutcome], about: About) -> str:
+    """Every trial with what was expected beside what came out."""
+    where = "simulated beamline" if about.simulated else "beamline"
+    lines = [
+        f"# {headline(outcomes)}",
+        "",
+        f"Commissioning campaign {about.campaign}, {where}, GBX {about.version}. Intervals are of {about.level:.0%}.",
+        "",
+        "| | capability | |",
+        "|---|---|---|",
+    ]
+    for name, verdict in trust(outcomes).items():
+        lines.append(f"| {_MARKS[verdict][0]} | {name} | {WORDS[verdict]}{_because(outcomes, name)} |")
+    for capability in CAPABILITIES:
+        own = [one for one in outcomes if one.capability == capability]
+        if own:
+            lines += ["", f"## {capability}"]
+        for outcome in own:
+            runs = ", ".join(uid[:8] for uid in outcome.runs)
+            lines += ["", f"### {_MARKS[outcome.verdict][0]} {outcome.title}", ""]
+            lines += [f"`{outcome.name}`, {TRIALS[outcome.name].source}, runs {runs}", ""]
+            lines += ["| | what | expected | what came out |", "|---|---|---|---|"]
+            for finding in outcome.findings:
+                why = f" **{_cell(finding.why)}**" if finding.why else ""
+                lines.append(
+                    f"| {_MARKS[finding.verdict][0]} | {_cell(finding.what)} | {_cell(finding.expected)} | "
+                    f"{_cell(finding.found)}{why} |"
+                )
+    lines += ["", "✓ as expected, ✗ not, ? the data do not say.", ""]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _because(outcomes: Sequence[TrialOutcome], capability: str) -> str:
+    problems = [
+        f"{one.title}: {finding.what}"
+        for one in outcomes
+        if one.capability == capability
+        for finding in one.findings
+        if finding.verdict != "pass"
+    ]
+    return f": {'; '.join(map(_cell, problems[:3]))}" if problems else ""
+
+
+def page(outcomes: Sequence[TrialOutcome], parts: Mapping[str, Part], about: About) -> Figure:
+    """Draw the verdicts, and the numbers that they rest on.
+
+    Args:
+        outcomes: Of ``judge``.
+        parts: All runs by ``"trial: part"``.
+        about: What was commissioned.
+    """
+    rows = list(_rows(outcomes))
+    top, panels = 1.45, 3.3
+    lower = top + sum(height for *_, height in rows) + 0.9
+    figure = style.blank_page(_WIDTH, lower + panels + 0.95)
+    worst: Verdict = (
+        "fail" if "fail" in trust(outcomes).values() else "undetermined" if "undetermined" in trust(outcomes).values()
+        else "pass"
+    )  # fmt: skip
+    style.page_text(
+        figure, 0.35, 0.3, headline(outcomes), fontsize=style.HEAD, fontweight="bold", color=_MARKS[worst][1]
+    )
+    where = "simulated beamline" if about.simulated else "beamline"
+    facts = f"Commissioning {about.campaign}  ·  {where}  ·  GBX {about.version}  ·  intervals of {about.level:.0%}"
+    style.page_text(figure, 0.35, 0.85, facts, color=style.QUIET)
+    for left, mark, text, looks, height in rows:
+        symbol, colour = _MARKS[mark]
+        style.page_text(figure, left, top, symbol, color=colour, fontweight="bold")
+        style.page_text(figure, left + 0.3, top, text, **looks)
+        top += height
+    _draw(figure, parts, about, Place(0.95, lower, 3.2, panels))
+    return figure
+
+
+def _rows(outcomes: Sequence[TrialOutcome]) -> list[tuple[float, Verdict | None, str, dict[str, object], float]]:
+    """Left edge, mark, text, looks and height of each line."""
+    rows: list[tuple[float, Verdict | None, str, dict[str, object], float]] = []
+    for capability, verdict in trust(outcomes).items():
+        text = f"{capability}: {WORDS[verdict]}"
+        rows.append((0.35, verdict, text, {"fontweight": "bold", "color": _MARKS[verdict][1]}, style.LINE * 1.25))
+        for outcome in outcomes:
+            if outcome.capability == capability:
+                told = words.wrapped(f"{outcome.title}.  {_summary(outcome)}", _CHARACTERS)
+                looks = {"fontsize": style.SMALL, "color": style.INK}
+                rows.append((0.65, outcome.verdict, told, looks, style.LINE * (told.count("\n") + 1)))
+        left, mark, text, looks, height = rows[-1]
+        rows[-1] = (left, mark, text, looks, height + 0.12)
+    return rows
+
+
+def _summary(outcome: TrialOutcome) -> str:
+    """The first thing that is not as expected, else what came out of the first findings."""
+    for finding in outcome.findings:
+        if finding.verdict != "pass":
+            why = f" ({finding.why})" if finding.why else ""
+            return words.shortened(f"{finding.what}: {finding.found}, expected {finding.expected}{why}", 230)
+    told = next((one for one in outcome.findings if one.found), None)
+    count = len(outcome.findings)
+    return words.shortened(f"{told.what}: {told.found}", 200) + f"  ({count} of {count} as expected)" if told else ""
+
+
+def _draw(figure: Figure, parts: Mapping[str, Part], about: About, first: Place) -> None:
+    _times(style.page_axes(figure, first), parts, about)
+    second = first.right_of(1.0, 3.2)
+    _shares(style.page_axes(figure, second), parts, about)
+    _answers(style.page_axes(figure, second.right_of(2.05, 2.6)), parts, about)
+
+
+def _times(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
+    style.titled(axes, "Colloid: relaxation time", "line: Stokes and Einstein, no fit")
+    drawn = [(name, part) for name, part in parts.items() if part.trial == COLLOID and _result(part) is not None]
+    known = [(n, part.told["diffusivity"]) for n, part in drawn if "diffusivity" in part.told]
+    if not known:
+        style.sentence(axes, "no colloid in this campaign", characters=24)
+        return
+    low, high = np.inf, 0.0
+    for order, (_, part) in enumerate(drawn):
+        result = _result(part)
+        assert result is not None
+        q = np.asarray(result.rois.q_par)
+        for index, one in enumerate(times_of(result, about.level)):
+            if one is None:
+                continue
+            low, high = min(low, float(q[index])), max(high, float(q[index]))
+            ends = [[max(one.value - one.low, 0.0)], [one.high - one.value]]
+            colour, label = style.series_colour(order), part.name if index == 0 else None
+            axes.errorbar(q[index] * 1e-10, one.value, yerr=ends, fmt=style.marker(order), color=colour, label=label,
+                          markersize=5, capsize=2)  # fmt: skip
+    if low < high:
+        line = np.geomspace(low / 1.1, high * 1.1, 50)
+        axes.plot(line * 1e-10, 1.0 / (float(known[0][1]) * line**2), color=style.QUIET, linewidth=1.2, zorder=1)
+    axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: words.power_of_ten(value))
+        axis.set_minor_formatter(lambda value, _: words.power_of_ten(value) if _leads(value) else "")
+    axes.tick_params(which="minor", labelsize=style.SMALL - 2)
+    axes.legend(fontsize=style.SMALL, frameon=False)
+    style.labelled(axes, "q (1/Å)", "τ (s)")
+
+
+def _leads(value: float) -> bool:
+    return value > 0 and round(value / 10 ** np.floor(np.log10(value) + 1e-9)) in (2, 4, 6)
+
+
+def _shares(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
+    style.titled(axes, "Corrected S_noneq", "all of these must hold 0; no point: undetermined")
+    rows = [
+        (words.shortened(name.partition(": ")[2] or name, 26), part)
+        for name, part in parts.items()
+        if part.trial in (STATIC, COLLOID, "dump", "flux_ramp") or part.told.get("each_tile")
+    ]
+    labels = [f"{TRIALS[part.trial].name.replace('_', ' ')}" for _, part in rows]
+    for place, (_, part) in enumerate(rows):
+        result = _result(part)
+        found = [] if result is None else shares_of(result, about.level)
+        for index, one in enumerate(found):
+            if one is not None:
+                height = place + 0.5 * (index - 0.5 * (len(found) - 1)) / max(1, len(found))
+                _bar(axes, one, height, style.MEASURED if one.holds(0.0) else style.FITTED)
+    axes.axvline(0.0, color=style.QUIET, linewidth=1.0)
+    axes.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
+    texts = [f"{label} {name.removeprefix('transmission ')}" for label, (name, _) in zip(labels, rows, strict=True)]
+    axes.set_yticklabels([words.shortened(text, 24) for text in texts], fontsize=style.SMALL - 2)
+    style.labelled(axes, "S_noneq", "")
+
+
+def _answers(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
+    style.titled(axes, "Friction γ of the boundaries", "line: true; grey: undetermined")
+    scans = [
+        (name, part)
+        for name, part in parts.items()
+        if part.trial in (BOUNDARIES, "static_background")
+        or (part.trial in ("halved", "rebinned") and part.name == BOUNDARIES.replace("_", " "))
+    ]
+    if not scans:
+        style.sentence(axes, "no grain boundaries in this campaign", characters=24)
+        return
+    for place, (_, part) in enumerate(scans):
+        claim = claims_of(part.inference, about.level).get("gamma")
+        if claim is not None:
+            _bar(axes, claim.interval, place, style.MEASURED if claim.determined else style.NEUTRAL)
+    truth = next((one.scan.truth for _, part in scans if (one := _result(part)) is not None and one.scan.truth), None)
+    if truth is not None:
+        axes.axvline(true_values(truth)["gamma"], color=style.FITTED, linewidth=1.2)
+    axes.set(xscale="log", yticks=range(len(scans)), ylim=(len(scans) - 0.5, -0.5))
+    axes.set_yticklabels(
+        [part.trial.replace("_", " ") if part.trial != BOUNDARIES else "as measured" for _, part in scans],
+        fontsize=style.SMALL - 2,
+    )
+    style.labelled(axes, f"γ ({UNITS['gamma']})", "")
+
+
+def _bar(axes: Axes, one: Interval, height: float, colour: str) -> None:
+    axes.plot([one.low, one.high], [height, height], color=colour, linewidth=2.0, solid_capstyle="butt")
+    axes.plot([one.value], [height], marker="o", color=colour, markersize=4)
+
+
+def _result(part: Part) -> ScanResult | None:
+    return part.outcome if isinstance(part.outcome, ScanResult) else None
