@@ -15,6 +15,7 @@ from rich.text import Text
 from gbx_beamline import assemble
 from gbx_beamline.cli import EXIT_REFUSED, config_option
 from gbx_beamline.errors import GbxError, InputError
+from gbx_services.commission_command import NOT_TRUSTED
 
 
 @click.command()
@@ -64,7 +65,7 @@ def demo(config_path: Path | None, commission: bool, trials: tuple[str, ...]) ->
     config_path = config_path or demo_config_file("commission.yaml")
     config = assemble.configuration(config_path)
     if not run_commissioning(config, Console(), config_path=config_path, names=trials):
-        sys.exit(EXIT_REFUSED)
+        sys.exit(NOT_TRUSTED)
 
 
 @click.command("import")

@@ -16,7 +16,7 @@ from rich.text import Text
 from gbx_beamline import __version__, assemble
 from gbx_beamline.catalog import Catalog
 from gbx_beamline.catalog.campaigns import CampaignRun, find_campaign
-from gbx_beamline.commissioning import BOUNDARIES, COLLOID, STATIC, TRIALS, Part, TrialOutcome, trials_named, trust
+from gbx_beamline.commissioning import BOUNDARIES, COLLOID, STATIC, Part, TrialOutcome, trials_named, trust
 from gbx_beamline.commissioning.page import WORDS, About, headline, markdown, page
 from gbx_beamline.config import Config
 from gbx_beamline.figures import save
@@ -211,8 +211,3 @@ class _Bars:
 
     def analysed(self, count: int) -> None:
         self._progress.update(self._analyses, completed=count)
-
-
-def known_trials() -> str:
-    """Names of the trials, for the help of commands."""
-    return ", ".join(TRIALS)

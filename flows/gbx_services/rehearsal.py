@@ -52,16 +52,7 @@ class Rehearsal:
         Raises:
             ServiceError: a run did not reach the catalog.
         """
-        uids = list(run_plan(self._engine, plan))
-        self._writer.flush(_FLUSH_SECONDS)
-        lost = [uid for uid in self._writer.left_behind if uid in uids]
-        if lost:
-            raise ServiceError(
-                f"runs {', '.join(uid[:8] for uid in lost)} did not reach the catalog",
-                needed="a Tiled server that takes documents",
-                action=f"their documents are in {self._writer.directory}; look into {self.directory}/server.log",
-            )
-        return uids
+        return taken_with(self._engine, self._writer, plan)
 
     def results_of(self, uids: list[str], analysed: Callable[[int], None]) -> list[RecordSummary]:
         """The newest record of each run, once all flows have ended.
@@ -91,6 +82,27 @@ class Rehearsal:
                     action=f"look into {self.directory / 'logs'}; the scans are safe, `gbx analyze UID` analyses them",
                 )
             time.sleep(_POLL_SECONDS)
+
+
+def taken_with(engine: RunEngine, writer: CatalogWriter, plan: Any) -> list[str]:
+    """Run a plan and see its documents into the catalog.
+
+    Returns:
+        uids of its runs.
+
+    Raises:
+        ServiceError: a run did not reach the catalog.
+    """
+    uids = list(run_plan(engine, plan))
+    writer.flush(_FLUSH_SECONDS)
+    lost = [uid for uid in writer.left_behind if uid in uids]
+    if lost:
+        raise ServiceError(
+            f"runs {', '.join(uid[:8] for uid in lost)} did not reach the catalog",
+            needed="a Tiled server that takes documents",
+            action=f"their documents are in {writer.directory}; look into the server's log, beside that folder",
+        )
+    return uids
 
 
 @contextmanager

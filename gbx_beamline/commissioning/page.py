@@ -133,7 +133,7 @@ def page(outcomes: Sequence[TrialOutcome], parts: Mapping[str, Part], about: Abo
         style.page_text(figure, left, top, symbol, color=colour, fontweight="bold")
         style.page_text(figure, left + 0.3, top, text, **looks)
         top += height
-    _draw(figure, parts, about, Place(0.95, lower, 3.2, panels))
+    _draw(figure, parts, about, Place(0.95, lower, 3.1, panels))
     return figure
 
 
@@ -166,9 +166,9 @@ def _summary(outcome: TrialOutcome) -> str:
 
 def _draw(figure: Figure, parts: Mapping[str, Part], about: About, first: Place) -> None:
     _times(style.page_axes(figure, first), parts, about)
-    second = first.right_of(1.0, 3.2)
+    second = first.right_of(2.35, 2.5)
     _shares(style.page_axes(figure, second), parts, about)
-    _answers(style.page_axes(figure, second.right_of(2.05, 2.6)), parts, about)
+    _answers(style.page_axes(figure, second.right_of(1.85, 2.35)), parts, about)
 
 
 def _times(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
@@ -208,29 +208,37 @@ def _leads(value: float) -> bool:
 
 
 def _shares(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
-    style.titled(axes, "Corrected S_noneq", "all of these must hold 0; no point: undetermined")
+    style.titled(axes, "Corrected S_noneq", "each q-ROI must hold 0")
     rows = [
-        (words.shortened(name.partition(": ")[2] or name, 26), part)
-        for name, part in parts.items()
+        part
+        for part in parts.values()
         if part.trial in (STATIC, COLLOID, "dump", "flux_ramp") or part.told.get("each_tile")
     ]
-    labels = [f"{TRIALS[part.trial].name.replace('_', ' ')}" for _, part in rows]
-    for place, (_, part) in enumerate(rows):
+    if not rows:
+        style.sentence(axes, "nothing in this campaign must be 0", characters=24)
+        return
+    for place, part in enumerate(rows):
         result = _result(part)
         found = [] if result is None else shares_of(result, about.level)
+        if not any(found):
+            where = axes.get_yaxis_transform()
+            axes.text(
+                0.03, place, "undetermined", transform=where, fontsize=style.SMALL - 2, color=style.QUIET, va="center"
+            )
         for index, one in enumerate(found):
             if one is not None:
                 height = place + 0.5 * (index - 0.5 * (len(found) - 1)) / max(1, len(found))
                 _bar(axes, one, height, style.MEASURED if one.holds(0.0) else style.FITTED)
     axes.axvline(0.0, color=style.QUIET, linewidth=1.0)
     axes.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
-    texts = [f"{label} {name.removeprefix('transmission ')}" for label, (name, _) in zip(labels, rows, strict=True)]
-    axes.set_yticklabels([words.shortened(text, 24) for text in texts], fontsize=style.SMALL - 2)
+    axes.set_yticklabels([_label(part) for part in rows], fontsize=style.SMALL - 2)
+    style.few_ticks(axes, x=4)
+    axes.set_yticks(range(len(rows)))
     style.labelled(axes, "S_noneq", "")
 
 
 def _answers(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
-    style.titled(axes, "Friction γ of the boundaries", "line: true; grey: undetermined")
+    style.titled(axes, "Boundaries: γ", "line: true; grey: undetermined")
     scans = [
         (name, part)
         for name, part in parts.items()
@@ -253,6 +261,13 @@ def _answers(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
         fontsize=style.SMALL - 2,
     )
     style.labelled(axes, f"γ ({UNITS['gamma']})", "")
+
+
+def _label(part: Part) -> str:
+    if part.told.get("each_tile"):
+        return "tiles permuted"
+    name = part.name.removeprefix("transmission ")
+    return part.trial.replace("_", " ") + (f", {name}" if name != part.name else "")
 
 
 def _bar(axes: Axes, one: Interval, height: float, colour: str) -> None:
