@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from gbx_beamline.commissioning._boundaries import true_values
@@ -159,9 +161,10 @@ def _summary(outcome: TrialOutcome) -> str:
         if finding.verdict != "pass":
             why = f" ({finding.why})" if finding.why else ""
             return words.shortened(f"{finding.what}: {finding.found}, expected {finding.expected}{why}", 230)
-    told = next((one for one in outcome.findings if one.found), None)
-    count = len(outcome.findings)
-    return words.shortened(f"{told.what}: {told.found}", 200) + f"  ({count} of {count} as expected)" if told else ""
+    telling = (one for one in outcome.findings if not one.found.startswith("undetermined"))
+    told, count = next(telling, outcome.findings[0]), len(outcome.findings)
+    said = words.shortened(f"{told.what}: {told.found}", 190)
+    return f"{said[0].upper()}{said[1:]}  ({count} of {count} as expected)"
 
 
 def _draw(figure: Figure, parts: Mapping[str, Part], about: About, first: Place) -> None:
@@ -196,11 +199,16 @@ def _times(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
         axes.plot(line * 1e-10, 1.0 / (float(known[0][1]) * line**2), color=style.QUIET, linewidth=1.2, zorder=1)
     axes.set(xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: words.power_of_ten(value))
-        axis.set_minor_formatter(lambda value, _: words.power_of_ten(value) if _leads(value) else "")
-    axes.tick_params(which="minor", labelsize=style.SMALL - 2)
+        _plain(axis)
+    axes.tick_params(which="both", labelsize=style.SMALL - 1)
     axes.legend(fontsize=style.SMALL, frameon=False)
     style.labelled(axes, "q (1/Å)", "τ (s)")
+
+
+def _plain(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis of little more than a decade."""
+    axis.set_major_formatter(lambda value, _: words.power_of_ten(value))
+    axis.set_minor_formatter(lambda value, _: words.power_of_ten(value) if _leads(value) else "")
 
 
 def _leads(value: float) -> bool:
@@ -221,10 +229,8 @@ def _shares(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
         result = _result(part)
         found = [] if result is None else shares_of(result, about.level)
         if not any(found):
-            where = axes.get_yaxis_transform()
-            axes.text(
-                0.03, place, "undetermined", transform=where, fontsize=style.SMALL - 2, color=style.QUIET, va="center"
-            )
+            looks: dict[str, Any] = {"fontsize": style.SMALL - 2, "color": style.QUIET, "va": "center"}
+            axes.text(0.03, place, "undetermined", transform=axes.get_yaxis_transform(), **looks)
         for index, one in enumerate(found):
             if one is not None:
                 height = place + 0.5 * (index - 0.5 * (len(found) - 1)) / max(1, len(found))
@@ -256,6 +262,8 @@ def _answers(axes: Axes, parts: Mapping[str, Part], about: About) -> None:
     if truth is not None:
         axes.axvline(true_values(truth)["gamma"], color=style.FITTED, linewidth=1.2)
     axes.set(xscale="log", yticks=range(len(scans)), ylim=(len(scans) - 0.5, -0.5))
+    _plain(axes.xaxis)
+    axes.tick_params(axis="x", which="both", labelsize=style.SMALL - 2)
     axes.set_yticklabels(
         [part.trial.replace("_", " ") if part.trial != BOUNDARIES else "as measured" for _, part in scans],
         fontsize=style.SMALL - 2,
