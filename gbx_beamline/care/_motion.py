@@ -92,7 +92,7 @@ def check_motion(
         level /= level.mean()
         tile = _tiles(y, x)
         _centroids(found, blocks.sums, totals, level, y, x, tile)
-        noise = _intensity_noise(blocks, totals, level, tile)
+        noise = _intensity_noise(blocks, totals, tile)
         _shifts(found, blocks.sums / level, y, x)
         reason = (
             "" if np.isfinite(found.previous).any() else "the speckles of neighbouring blocks have nothing in common"
@@ -145,11 +145,10 @@ def _tiles(y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.int64]:
     return tile
 
 
-def _intensity_noise(
-    blocks: BlockSums, totals: NDArray[np.float64], level: NDArray[np.float64], tile: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(B,) counts by which photons and speckles scatter a block's total."""
-    share = level / level.sum()
+def _intensity_noise(blocks: BlockSums, totals: NDArray[np.float64], tile: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(B,) counts by which photons and speckles that come and go scatter a block's total; those that stay do not."""
+    whole = blocks.sums.sum(axis=0)
+    share = whole / whole.sum()
     return np.array(
         [
             np.sqrt(np.sum(np.bincount(tile, weights=image - total * share) ** 2))

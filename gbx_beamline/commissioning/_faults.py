@@ -173,7 +173,7 @@ def _jump(part: Part, result: ScanResult, settings: CommissioningConfig) -> list
         resolution = max(resolution, largest.time_error + result.two_time.frame_time)
     size = Finding(
         what="by how much",
-        expected=f"{float(np.mean(losses)):.2g} of the contrast, once",
+        expected=f"{100 * float(np.mean(losses)):.2g} % of the contrast, once",
         found=by_roi(entries),
         verdict=together(verdicts),
     )

@@ -163,7 +163,7 @@ def _summary(outcome: TrialOutcome) -> str:
             return words.shortened(f"{finding.what}: {finding.found}, expected {finding.expected}{why}", 230)
     telling = (one for one in outcome.findings if not one.found.startswith("undetermined"))
     told, count = next(telling, outcome.findings[0]), len(outcome.findings)
-    said = words.shortened(f"{told.what}: {told.found}", 190)
+    said = words.shortened(f"{told.what}: {told.found}", 150)
     return f"{said[0].upper()}{said[1:]}  ({count} of {count} as expected)"
 
 

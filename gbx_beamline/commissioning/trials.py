@@ -167,7 +167,8 @@ def judge(parts: Sequence[Part], settings: CommissioningConfig, names: Sequence[
             # The same runs answer two questions.
             own = by_trial.get(COLLOID, {})
         if own:
-            outcomes.append(_judged(trial, own | _borrowed(trial, by_trial), settings))
+            runs = tuple(part.run_uid for part in own.values())
+            outcomes.append(_judged(trial, own | _borrowed(trial, by_trial), settings, runs))
     return outcomes
 
 
@@ -186,7 +187,9 @@ def _borrowed(trial: Trial, by_trial: Mapping[str, Mapping[str, Part]]) -> dict[
     return found
 
 
-def _judged(trial: Trial, parts: Mapping[str, Part], settings: CommissioningConfig) -> TrialOutcome:
+def _judged(
+    trial: Trial, parts: Mapping[str, Part], settings: CommissioningConfig, runs: tuple[str, ...]
+) -> TrialOutcome:
     failed = [part for part in parts.values() if isinstance(part.outcome, ScanFailure)]
     missing = [str(p.told["of"]) for p in parts.values() if "of" in p.told and p.told["of"] not in parts]
     missing += [name for name in trial.borrows if name not in parts and trial.name == "static_background"]
@@ -219,7 +222,7 @@ def _judged(trial: Trial, parts: Mapping[str, Part], settings: CommissioningConf
         title=trial.title,
         capability=trial.capability,
         findings=tuple(findings),
-        runs=tuple(part.run_uid for part in parts.values() if part.trial == trial.name),
+        runs=runs,
     )
 
 
