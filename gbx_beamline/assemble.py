@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gbx_beamline import pipeline
-from gbx_beamline.config import CatalogConfig, Config, load_config
+from gbx_beamline.config import AnalysisConfig, CatalogConfig, Config, RoiConfig, load_config
 from gbx_beamline.errors import (
     CatalogError,
     DependencyError,
@@ -132,6 +132,50 @@ def embedded_server(settings: CatalogConfig) -> AbstractContextManager[CatalogAd
     return next(iter(found)).load()(settings.directory)
 
 
+@dataclass(frozen=True)
+class RunSettings:
+    """How one run is analysed."""
+
+    analysis: AnalysisConfig
+    sample_version: int | None
+    """Of the sample's settings in the catalog that are in them; None where it keeps none."""
+
+
+def settings_for(
+    catalog: Catalog,
+    config: Config,
+    sample: str | None,
+    rule: str | None = None,
+    *,
+    rois: RoiConfig | None = None,
+    kept: bool = True,
+) -> RunSettings:
+    """How a run of a sample is analysed now.
+
+    What comes later in this list wins: the detector's file, ``analysis``, ``samples`` of the configuration, what the
+    catalog keeps of the sample (`gbx sample`), a selection rule, q-ROIs of the command line.
+
+    Args:
+        catalog: Keeps settings of samples.
+        config: Configuration.
+        sample: Name of the sample.
+        rule: Selection rule by which the run is analysed.
+        rois: q-ROIs of the command line.
+        kept: False leaves out what the catalog keeps of the sample.
+
+    Raises:
+        CatalogError: the catalog is unreachable.
+        ConfigError: no such rule.
+    """
+    from gbx_beamline.catalog import latest_version
+
+    version = latest_version(catalog, sample) if kept else None
+    settings = config.for_run(sample, rule, kept=None if version is None else version.settings)
+    if rois is not None:
+        settings = settings.model_copy(update={"rois": rois})
+    return RunSettings(settings, None if version is None else version.number)
+
+
 def analyze_run(
     catalog: Catalog,
     uid: str,
@@ -140,6 +184,8 @@ def analyze_run(
     rule: str | None = None,
     retry_failed: bool = False,
     dry_run: bool = False,
+    rois: RoiConfig | None = None,
+    kept: bool = True,
 ) -> Analysis:
     """Analyse one raw run of the catalog and publish the record, unless it is there already.
 
@@ -149,10 +195,12 @@ def analyze_run(
     Args:
         catalog: Where the run is and the record goes.
         uid: uid of the run, or the start of it.
-        config: Configuration; the settings of the run's sample are used.
+        config: Configuration; see ``settings_for``.
         rule: Selection rule that wants the run: what it overrides counts, and the record names it.
         retry_failed: True analyses again where only a failure is recorded.
         dry_run: True computes and publishes nothing.
+        rois: q-ROIs of the command line, in place of all others.
+        kept: False leaves out what the catalog keeps of the sample.
 
     Raises:
         CatalogError: the catalog is unreachable, has no such run, or not yet all of it.
@@ -170,14 +218,16 @@ def analyze_run(
             action="wait for its end; if it has ended, its documents have not reached the catalog yet",
         )
     scan = _scan_of(catalog, run)
-    settings = config.for_run(scan.sample, rule)
-    made_by = pipeline.provenance(settings, catalog.array, rule=rule or "")
+    found = settings_for(catalog, config, scan.sample, rule, rois=rois, kept=kept)
+    settings = found.analysis
+    who: dict[str, Any] = {"rule": rule or "", "sample_version": found.sample_version}
+    made_by = pipeline.provenance(settings, catalog.array, **who)
     outcome: ScanResult | ScanFailure
     try:
         # Frames may come over HTTP: a server that goes away meanwhile is no fault of the scan.
         with said_in_words(catalog.uri):
             series = open_series(run, allow_incomplete=settings.allow_incomplete, frame_time=settings.frame_time_s)
-            made_by = pipeline.provenance(settings, catalog.array, series, rule=rule or "")
+            made_by = pipeline.provenance(settings, catalog.array, series, **who)
             existing = find_terminal(catalog, scan, made_by)
             if existing is not None and not dry_run and not (existing.failed and retry_failed):
                 return Analysis(key=existing.key, outcome=None)
@@ -218,7 +268,8 @@ def publish_failure(catalog: Catalog, uid: str, error: GbxError, config: Config,
     from gbx_beamline.catalog import TiledSink
 
     scan = _scan_of(catalog, catalog.run(uid))
-    made_by = pipeline.provenance(config.for_run(scan.sample, rule), catalog.array, rule=rule or "")
+    found = settings_for(catalog, config, scan.sample, rule)
+    made_by = pipeline.provenance(found.analysis, catalog.array, rule=rule or "", sample_version=found.sample_version)
     return TiledSink(catalog).publish(pipeline.failure(scan, error, made_by))
 
 

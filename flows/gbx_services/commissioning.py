@@ -101,7 +101,7 @@ def _first(runs: list[CampaignRun], trial: str) -> CampaignRun | None:
 
 
 def _opened(catalog: Catalog, run: CampaignRun, config: Config) -> _Source:
-    settings = config.for_sample(run.start.get("sample"))
+    settings = assemble.settings_for(catalog, config, run.start.get("sample")).analysis
     series = open_series(catalog.run(run.uid), frame_time=settings.frame_time_s)
     _, rois = pipeline.select(series, settings, catalog_array=catalog.array)
     return _Source(run, series, rois)
@@ -155,10 +155,8 @@ def halves(catalog: Catalog, runs: list[CampaignRun], config: Config, directory:
         labels = directory / f"halved_{trial}_{run.uid[:8]}.npy"
         labels.parent.mkdir(parents=True, exist_ok=True)
         np.save(labels, upper_half_of(source.rois.labels))
-        settings = config.for_sample(run.start.get("sample")).model_copy(update={"rois": RoiConfig(labels=labels)})
-        half = config.model_copy(update={"analysis": settings, "samples": {}})
-        key = assemble.analyze_run(catalog, run.uid, half).key
-        infer(catalog, key, half)
+        key = assemble.analyze_run(catalog, run.uid, config, rois=RoiConfig(labels=labels)).key
+        infer(catalog, key, config)
         told = {"of": f"{trial}: {run.said['part']}"}
         parts.append(part_of(catalog, key, "halved", trial.replace("_", " "), told))
     return parts
@@ -187,5 +185,9 @@ def judged(
     Returns:
         The outcomes, and all parts by trial and name.
     """
-    parts = [*parts_of(catalog, find_campaign(catalog, campaign), config), *extra]
+
+    def settings_of(sample: str | None) -> str:
+        return assemble.settings_for(catalog, config, sample).analysis.hash
+
+    parts = [*parts_of(catalog, find_campaign(catalog, campaign), settings_of), *extra]
     return judge(parts, config.commissioning, tuple(names)), {f"{part.trial}: {part.name}": part for part in parts}

@@ -92,7 +92,7 @@ class Catalog:
                 raise ConfigError(
                     f"no array {path!r} in {self.uri}",
                     needed="the path of an array node",
-                    action="correct catalog_labels in the configuration",
+                    action="correct catalog_labels or catalog_mask in the configuration",
                 ) from error
             return node.read()
 

@@ -16,11 +16,12 @@ from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
-from gbx_beamline.catalog import inference_schema, schema
+from gbx_beamline.catalog import average_schema, inference_schema, samples, schema
 from gbx_beamline.catalog.attempts import attempts_in
 from gbx_beamline.catalog.connect import Catalog, said_in_words
+from gbx_beamline.catalog.samples import SampleVersion
 from gbx_beamline.errors import CatalogError, CatalogUnreachableError, RunNotFoundError
-from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
+from gbx_beamline.records import Refusal, RepeatsAverage, ScanFailure, ScanInference, ScanResult
 
 _CONFLICT = 409
 _TRIAL_VALUES = 2**17
@@ -40,6 +41,8 @@ class TiledSink:
             self._arrays = attempts_in(self._attempts, catalog.store)
             self._records = container(catalog.processed, schema.RECORDS)
             self._inferences = container(catalog.processed, inference_schema.INFERENCES)
+            self._averages = container(catalog.processed, average_schema.AVERAGES)
+            self._samples = container(catalog.processed, samples.SAMPLES)
 
     def publish(self, outcome: ScanResult | ScanFailure) -> str:
         """Store ``outcome``; see ``ResultSink.publish``.
@@ -94,6 +97,64 @@ class TiledSink:
                 lambda attempt: inference_schema.inference_metadata(inference, attempt=attempt, created=time.time()),
                 inference_schema.INFERENCE_SPEC,
             )
+
+    def publish_average(self, average: RepeatsAverage) -> str:
+        """Store the average of repeats, once for the same members.
+
+        Args:
+            average: of records of this catalog.
+
+        Returns:
+            Key of the average.
+
+        Raises:
+            InputError: over results that are in no catalog.
+        """
+        members = [one.record for one in average.repeats]
+        with said_in_words(self._uri):
+            return self._publish_arrays(
+                self._averages,
+                average_schema.average_key(members, common_window=average.common_window),
+                average_schema.average_arrays(average),
+                lambda attempt: average_schema.average_metadata(average, attempt=attempt, created=time.time()),
+                average_schema.AVERAGE_SPEC,
+            )
+
+    def publish_sample(
+        self,
+        version_of: Callable[[str], SampleVersion],
+        arrays: Mapping[str, np.ndarray[Any, Any]],
+        *,
+        access_tags: tuple[str, ...] = (),
+    ) -> SampleVersion:
+        """Store a new version of a sample's settings.
+
+        Args:
+            version_of: Makes the version, given the attempt that will hold its arrays.
+            arrays: Mask and label image that it brings, by name.
+            access_tags: Of the sample's runs.
+
+        Raises:
+            CatalogError: somebody else has stored a version of this number meanwhile; theirs stands.
+        """
+        attempt = str(uuid.uuid4())
+        version = version_of(attempt)
+        key, tags = samples.version_key(version.sample, version.number), list(access_tags) or None
+        metadata = samples.sample_metadata(version, attempt=attempt, access_tags=access_tags)
+        with said_in_words(self._uri):
+            stored = {"identity": key, "created": time.time(), "published": False}
+            folder = self._arrays.write(attempt, arrays, stored, tags) if arrays else None
+            if self._create_once(self._samples, key, metadata, samples.SAMPLE_SPEC):
+                if folder is not None:
+                    folder.update_metadata({"published": True}, drop_revision=True)
+                return version
+            if folder is not None:
+                self._arrays.remove(attempt)
+        raise CatalogError(
+            f"somebody has just made version {version.number} of sample {version.sample!r}",
+            needed="a change of what holds now",
+            action="look at it with `gbx sample show NAME`, then repeat yours if it is still wanted",
+        )
 
     def _publish_arrays(
         self,
@@ -182,7 +243,8 @@ class TiledSink:
 
     def _is_named(self, attempt: str) -> bool:
         """Whether any pointer names this attempt."""
-        return any(len(pointers.search(Key("attempt") == attempt)) for pointers in (self._records, self._inferences))
+        everywhere = (self._records, self._inferences, self._averages, self._samples)
+        return any(len(pointers.search(Key("attempt") == attempt)) for pointers in everywhere)
 
 
 def container(parent: Any, key: str) -> Any:

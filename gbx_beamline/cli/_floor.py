@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from gbx_beamline import assemble
 from gbx_beamline.cli._options import config_option
+from gbx_beamline.cli._runs import opened
 from gbx_beamline.records import NoFloor
-
-if TYPE_CHECKING:
-    from gbx_beamline.catalog import Catalog
+from gbx_beamline.samples import who_asks
 
 
 @click.group()
@@ -33,17 +28,17 @@ def floor() -> None:
 @click.argument("uid")
 @config_option
 @click.option("--not-static", is_flag=True, help="Take a mark, or what the start document says, back.")
-@click.option("--by", envvar="GBX_USER", default="", help="Who says so; default: $GBX_USER.")
+@click.option("--who", help="Who says so; default: $GBX_USER, else the account.")
 @click.option("--note", default="", help="Why, or what the sample is.")
-def mark(uid: str, config_path: Path | None, not_static: bool, by: str, note: str) -> None:
+def mark(uid: str, config_path: Path | None, not_static: bool, who: str | None, note: str) -> None:
     """Say that a run is of a sample that does not move. The mark is kept in the catalog; the newest counts.
 
     Example: gbx floor mark 1a2b3c4d --note "silica aerogel"
     """
     from gbx_beamline.catalog import mark_reference
 
-    with _catalog(config_path) as catalog:
-        run_uid = mark_reference(catalog, uid, static=not not_static, by=by, note=note)
+    with opened(assemble.configuration(config_path)) as catalog:
+        run_uid = mark_reference(catalog, uid, static=not not_static, by=who_asks(who), note=note)
     said = "no static reference any more" if not_static else "a static reference now"
     click.echo(f"run {run_uid[:8]} is {said}")
 
@@ -57,7 +52,7 @@ def list_references(config_path: Path | None) -> None:
     """
     from gbx_beamline.catalog import find_references
 
-    with _catalog(config_path) as catalog:
+    with opened(assemble.configuration(config_path)) as catalog:
         found = find_references(catalog)
     for one in found:
         sample = "not analysed" if one.record is None else one.record.metadata["sample"] or "sample not named"
@@ -79,7 +74,7 @@ def show(uid: str, config_path: Path | None, reference: str | None) -> None:
     from gbx_beamline.figures.beside import floor_line
 
     config = assemble.configuration(config_path)
-    with _catalog(config_path) as catalog:
+    with opened(config) as catalog:
         record = find_record(catalog, uid)
         found = find_floor(catalog, record.key, config.floor, reference=reference)
     if isinstance(found, NoFloor):
@@ -89,12 +84,3 @@ def show(uid: str, config_path: Path | None, reference: str | None) -> None:
         click.echo(f"{one.name}: {floor_line(found, index)}")
     for note in found.notes:
         click.echo(note)
-
-
-@contextmanager
-def _catalog(config_path: Path | None) -> Iterator[Catalog]:
-    with (
-        Console(stderr=True).status("opening the catalog"),
-        assemble.open_catalog(assemble.configuration(config_path), must_exist=True) as catalog,
-    ):
-        yield catalog

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from gbx_beamline.catalog import Catalog, RecordSummary, find_inferences, find_records, load_inference, load_record
 from gbx_beamline.catalog.campaigns import CampaignRun
 from gbx_beamline.commissioning.findings import Part
-from gbx_beamline.config import Config
 
 
-def parts_of(catalog: Catalog, runs: Iterable[CampaignRun], config: Config) -> list[Part]:
+def parts_of(catalog: Catalog, runs: Iterable[CampaignRun], settings_of: Callable[[str | None], str]) -> list[Part]:
     """The runs that were analysed, in their order.
 
     Args:
         catalog: Where the records are.
         runs: Of the campaign.
-        config: Of several records of a run that of its settings counts, else the newest.
+        settings_of: Hash of the settings of a sample: of several records of a run the one made with them counts, else
+            the newest.
     """
     parts = []
     for run in runs:
-        record = _record_of(catalog, run, config)
+        record = _record_of(catalog, run, settings_of)
         if record is not None:
             said = run.said
             parts.append(part_of(catalog, record.key, said["trial"], said["part"], said["expected"]))
@@ -49,8 +49,8 @@ def part_of(catalog: Catalog, key: str, trial: str, name: str, told: Mapping[str
     )
 
 
-def _record_of(catalog: Catalog, run: CampaignRun, config: Config) -> RecordSummary | None:
+def _record_of(catalog: Catalog, run: CampaignRun, settings_of: Callable[[str | None], str]) -> RecordSummary | None:
     records = find_records(catalog, run_uid=run.uid)
-    wanted = config.for_sample(run.start.get("sample")).hash
+    wanted = settings_of(run.start.get("sample"))
     own = [one for one in records if one.metadata["provenance"].get("settings_hash") == wanted]
     return next(reversed(own or records), None)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from gbx_beamline.correlation._group_curves import deviations, groups_of
+from gbx_beamline.correlation import curve_noise
 from gbx_beamline.records import ScanResult
 
 Values = NDArray[np.float64]
@@ -30,19 +30,14 @@ class Curves:
     step: float
     """s between the values of ``apart``."""
     apart: tuple[Values | None, ...]
-    """(Q,) of (K, n): each pixel group's deviation from the mean curve times its share of the pixels; None without
-    groups."""
+    """(Q,) of (K, n), see ``correlation.curve_noise``; None without groups."""
 
 
 def curves_of(result: ScanResult) -> Curves:
     """The one-time curves of a result with the noise that its pixel groups know of."""
     tt = result.analysed_two_time
-    apart: list[Values | None] = []
-    for roi in range(len(result.rois)):
-        groups = groups_of(tt, roi)
-        found = deviations(groups, 0, tt.g2.shape[-1]) if len(groups.maps) > 1 else None
-        apart.append(None if found is None else found * groups.share[:, None])
-    return Curves(tau=result.one_time.tau, g2=result.one_time.g2, step=tt.frame_time, apart=tuple(apart))
+    apart = tuple(curve_noise(tt, roi, tt.g2.shape[-1]) for roi in range(len(result.rois)))
+    return Curves(tau=result.one_time.tau, g2=result.one_time.g2, step=tt.frame_time, apart=apart)
 
 
 def common_lags(scans: Sequence[Curves], rois: Sequence[int]) -> tuple[Values, Values, Values, NDArray[np.int64]]:

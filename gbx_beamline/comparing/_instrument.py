@@ -171,18 +171,20 @@ def _standing(roi: RoiFacts, drift_high: float) -> tuple[Standing, str]:
     own = roi.corrected
     if not math.isfinite(drift_high):
         return "not known", "the static reference has no measured drift here"
-    up_to = f"a static reference drifts by up to {_percent(drift_high)} of the contrast"
+    up_to = f"a static reference up to {_percent(drift_high)}"
     if own is None:
-        return "not known", f"{up_to}; the scan's own drift is not known without noise"
+        return "not known", f"the scan's own drift is not known without noise; {up_to} of the contrast"
     if not _significant(own):
         largest = own.drift_rms_over_contrast_high
+        most = f"drift no more than {_percent(largest)} of the contrast, {up_to}"
         if largest <= drift_high:
-            return "at the floor", f"at the instrument's floor: {up_to}, the scan by no more than {_percent(largest)}"
-        return "not known", f"no drift beyond noise; {up_to}"
-    drift = own.drift_rms_over_contrast
-    if drift > drift_high:
-        return "above", f"above the instrument's floor: drift {_percent(drift)} of the contrast; {up_to}"
-    return "at the floor", f"at the instrument's floor: drift {_percent(drift)} of the contrast; {up_to}"
+            return "at the floor", f"at the instrument's floor: {most}"
+        known = math.isfinite(largest)
+        return "not known", f"no drift beyond noise: {most if known else f'{up_to} of the contrast'}"
+    both = f"drift {_percent(own.drift_rms_over_contrast)} of the contrast, {up_to}"
+    if own.drift_rms_over_contrast > drift_high:
+        return "above", f"above the instrument's floor: {both}"
+    return "at the floor", f"at the instrument's floor: {both}"
 
 
 def _significant(own: CorrectedS) -> bool:

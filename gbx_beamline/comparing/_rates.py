@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.stats import t as student
@@ -218,5 +219,6 @@ def _honest(fit: KineticsFit, error: float) -> float:
     return error if fit.error_source == "groups" else LOWER_BOUND * error
 
 
+@lru_cache(maxsize=64)
 def _quantile(freedom: float) -> float:
     return float(student.ppf(LEVEL, min(freedom, 1e6)))

@@ -16,6 +16,10 @@ Regions = Sequence[Sequence[RoiFacts]]
 """(R, S) each common q-ROI in every scan."""
 
 
+ACCUSED = 1.7
+"""Times the half width of a 95 % interval by which a rate must rise: 99.9 % for normal errors."""
+
+
 class Judged(NamedTuple):
     """What is said of a pair."""
 
@@ -45,7 +49,8 @@ def judged(regions: Regions, scans: Sequence[ScanFacts], levels: Levels, setting
     wide = _rates.widened(found, drift)
     share = _rates.share_of_beam(wide, levels.ratio)
     rate_ratio = _rates.exponential(wide)
-    verdict, reason = _said(share, rate_ratio, levels.ratio, settings)
+    sure = _rates.share_of_beam(_rates.widened(wide, _beyond(wide)), levels.ratio).low > 0
+    verdict, reason = _said(share, rate_ratio, levels.ratio, settings, sure=sure)
     if drift:
         reason += f"; the interval holds the change by a factor {math.exp(drift):.2g} with age that the scans show"
     if moved := [f"{scan.name}: {scan.moved}" for scan in scans if scan.moved]:
@@ -87,7 +92,13 @@ def _no_ratio(regions: Regions) -> str:
     return f"no relaxation time at either end of the dose rates ({', '.join(said)})"
 
 
-def _said(share: Between, rates: Between, doses: float, settings: CompareConfig) -> tuple[Verdict, str]:
+def _beyond(found: Between) -> float:
+    """By how much to widen a 95 % interval before the beam is accused: errors have tails of their own, and of every
+    forty quiet pairs one lies above its interval."""
+    return (ACCUSED - 1.0) * (found.value - found.low) if math.isfinite(found.value) else 0.0
+
+
+def _said(share: Between, rates: Between, doses: float, settings: CompareConfig, *, sure: bool) -> tuple[Verdict, str]:
     measured = f"rate ratio {_words(rates, '.3g')} at a dose-rate ratio of {doses:.3g}"
     part = f"the beam's share of the rate is {_words(share, '.2f')}"
     small = settings.beam_share
@@ -98,6 +109,10 @@ def _said(share: Between, rates: Between, doses: float, settings: CompareConfig)
         )
     if share.high < small:
         return "sample", f"{measured}: {part}, below {small:g}"
+    if share.low > 0 and not sure:
+        return "undetermined", (
+            f"{measured}: {part}, which may still be chance: measure another pair, longer or further apart"
+        )
     if share.low > 1:
         return "beam drives it", f"{measured}: faster than in proportion to the beam (heating, or damage that adds up)"
     if share.low > 0:

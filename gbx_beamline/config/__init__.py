@@ -125,6 +125,14 @@ class SampleConfig(Strict):
     rois: RoiConfig | None = None
     mask: MaskConfig | None = None
 
+    def over(self, settings: AnalysisConfig) -> AnalysisConfig:
+        """``settings`` with these put over them: q-ROIs and mask replaced whole, geometry value by value."""
+        update: dict[str, Any] = {name: value for name, value in self if value is not None}
+        if self.geometry is not None:
+            stated = self.geometry.model_dump(exclude_none=True)
+            update["geometry"] = settings.geometry.model_copy(update=stated)
+        return settings.model_copy(update=update)
+
 
 class CatalogConfig(Strict):
     """Where raw runs and results live. The API key comes from the environment, never from here."""
@@ -164,28 +172,28 @@ class Config(Strict):
     training: TrainingConfig = TrainingConfig()
     paper_family: PaperFamilyConfig = PaperFamilyConfig()
 
-    def for_sample(self, sample: str | None) -> AnalysisConfig:
-        """The analysis settings of one sample: q-ROIs and mask replaced whole, geometry value by value."""
-        override = self.samples.get(sample or "")
-        if override is None:
-            return self.analysis
-        update: dict[str, Any] = {k: v for k, v in override if v is not None}
-        if override.geometry is not None:
-            stated = override.geometry.model_dump(exclude_none=True)
-            update["geometry"] = self.analysis.geometry.model_copy(update=stated)
-        return self.analysis.model_copy(update=update)
+    def for_sample(self, sample: str | None, *, kept: SampleConfig | None = None) -> AnalysisConfig:
+        """The analysis settings of one sample: those of its part here, and over them what the catalog keeps of it."""
+        settings = self.analysis
+        for part in (self.samples.get(sample or ""), kept):
+            if part is not None:
+                settings = part.over(settings)
+        return settings
 
-    def for_run(self, sample: str | None, rule: str | None = None) -> AnalysisConfig:
+    def for_run(
+        self, sample: str | None, rule: str | None = None, *, kept: SampleConfig | None = None
+    ) -> AnalysisConfig:
         """The analysis settings of one run: those of its sample, and over them what a selection rule says.
 
         Args:
             sample: Name of the sample.
             rule: Name of the rule by which the run is analysed; None = by none, a person asked for it.
+            kept: What the catalog keeps of the sample.
 
         Raises:
             ConfigError: no such rule; a job may be older than the configuration.
         """
-        settings = self.for_sample(sample)
+        settings = self.for_sample(sample, kept=kept)
         if not rule:
             return settings
         if rule not in self.selection:

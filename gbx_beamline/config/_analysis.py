@@ -98,8 +98,16 @@ class MaskConfig(Strict):
 
     file: Path | None = None
     """.npy or .npz file, (y, x)."""
+    catalog_mask: str | None = None
+    """Path of such an array in the catalog, in place of a file."""
     true_means: Literal["good", "bad"] = "good"
-    """What True stands for in that file; at CHX, good."""
+    """What True stands for in it; at CHX, good."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> MaskConfig:
+        if self.file is not None and self.catalog_mask is not None:
+            raise ValueError("give one mask, not file and catalog_mask")
+        return self
 
 
 class CorrelationConfig(Strict):
@@ -242,6 +250,9 @@ class AnalysisConfig(Strict):
         settings = self.model_dump(mode="json")
         # Threads change no bit. The memory ceiling may: beyond it maps are averaged.
         del settings["correlation"]["threads"]
+        # Settings that are younger than records without them count where they are used.
+        if settings["mask"]["catalog_mask"] is None:
+            del settings["mask"]["catalog_mask"]
         # A file counts by its content: moving it changes nothing, redrawing it does.
         for part, key in (("mask", "file"), ("rois", "labels")):
             if settings[part][key] is not None:

@@ -15,6 +15,9 @@ from gbx_beamline.records import TwoTime
 _ASYMMETRY = 1e-5
 """Largest relative difference between C(t1, t2) and C(t2, t1) that counts as rounding."""
 
+NO_COUNTS = "imported map: pixels and counts are not known"
+"""Note of every such map."""
+
 Baseline = Literal[0, 1]
 
 
@@ -34,22 +37,46 @@ def read_map(
     Raises:
         MapError: no such file, no square map, complex values, no pair of frames, a baseline that cannot be told.
     """
-    path = Path(path)
-    maps = _as_stack(read_array(path, key="g12", what="two-time map", error=MapError), str(path))
+    return adopt_maps(
+        read_array(path, key="g12", what="two-time map", error=MapError),
+        name=str(path),
+        baseline=baseline,
+        frame_time=frame_time,
+    )
+
+
+def adopt_maps(
+    array: NDArray[Any], *, name: str, baseline: Baseline | None = None, frame_time: float
+) -> tuple[TwoTime, list[str]]:
+    """Two-time maps from an array, mended where that is safe.
+
+    Args:
+        array: (N, N), or (N, N, Q), of real numbers.
+        name: What messages call it.
+        baseline: As for :func:`read_map`.
+        frame_time: s between rows.
+
+    Returns:
+        As :func:`read_map`.
+
+    Raises:
+        MapError: as :func:`read_map`.
+    """
+    maps = _as_stack(array, name)
     notes: list[str] = []
     maps = _symmetric(_without_zero_rows(_filled(_finite(maps, notes), notes), notes), notes)
     if not _pairs(maps).any(axis=(1, 2)).all():
         raise MapError(
-            f"{path} has a map without a finite value off its diagonal",
+            f"{name} has a map without a finite value off its diagonal",
             needed="the correlation of at least one pair of frames",
             action="check how it was made",
         )
     if baseline is None:
-        baseline = _detect_baseline(maps, str(path))
+        baseline = _detect_baseline(maps, name)
         notes.append(f"baseline {baseline} detected from the longest lags")
     else:
         notes.append(f"baseline {baseline} as told")
-    notes.append("imported map: pixels and counts are not known")
+    notes.append(NO_COUNTS)
     return _as_two_time(maps + (1 - baseline), frame_time), notes
 
 

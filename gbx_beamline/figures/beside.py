@@ -62,21 +62,21 @@ def age_words(seconds: float) -> str:
         for unit, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min"))
         if abs(seconds) >= unit or unit == 60.0
     )
-    return f"{abs(seconds) / unit:.2g} {name} {'before' if seconds >= 0 else 'after'} the scan"
+    return f"{abs(seconds) / unit:.2g} {name} {'before' if seconds >= 0 else 'after'}"
 
 
 def floor_line(floor: InstrumentFloor, roi: int) -> str:
     """One q-ROI's floor in one sentence, with the reference's own numbers."""
     one = floor.rois[roi]
-    facts = []
+    facts = [f"static reference {floor.run_uid[:8]}, {age_words(floor.age)}"]
     if math.isfinite(one.s_corrected):
-        facts.append(f"S_noneq {one.s_corrected:.3f} ({one.low:.3f} to {one.high:.3f})")
+        facts.append(f"its S_noneq {one.s_corrected:.3f} ({one.low:.3f} to {one.high:.3f})")
+    elif one.status == "ok":
+        facts.append("its S_noneq undetermined")
     if math.isfinite(one.decay):
-        facts.append(
-            f"g2 loses {100 * one.decay:.2g} ± {100 * one.decay_error:.1g} % in {words.duration(one.decay_lag)}"
-        )
-    own = f"; it shows {', '.join(facts)}" if facts else ""
-    return f"{reference_words(floor)}: {one.words}{own}"
+        lost = f"{100 * one.decay:.1f} ± {100 * one.decay_error:.1f} %"
+        facts.append(f"its g2 loses {lost} in {words.duration(float(f'{one.decay_lag:.2g}'))}")
+    return f"{one.words} ({'; '.join(facts)})"
 
 
 def _by_standing(floor: InstrumentFloor) -> str:

@@ -81,7 +81,9 @@ def one_time_panel(
     """
     axes = style.page_axes(figure, place)
     convention = {"ratio_of_sums": "ratio of sums", "pychx": "mean of ratios (pyCHX)"}[result.one_time.convention]
-    style.titled(axes, "One-time g2(τ)", f"{convention}; bars: least error")
+    band = _floor_band(result, index, floor)
+    aside = "bars: least error" if band is None else "grey: static reference"
+    style.titled(axes, "One-time g2(τ)", f"{convention}; {aside}")
     one_time, fit = result.one_time, result.fits[index]
     shown = log_spaced(one_time.tau, np.isfinite(one_time.g2[index]))
     if shown.size == 0:
@@ -103,22 +105,10 @@ def one_time_panel(
     curve = fitted(fit, tau) if fit.status == "ok" else g2
     # A lag with a single pair has no error and may lie anywhere: it may leave the panel, the others may not.
     sure = g2[np.isfinite(error)] if np.isfinite(error).sum() > 1 else g2
-    band = _floor_band(result, index, floor)
     low, high = _with_room(np.concatenate([sure, curve, *([] if band is None else [band])]))
     axes.set_ylim(low, high)
     if band is not None:
         axes.axhspan(band.min(), band.max(), color="#9a9a9a", alpha=0.35, linewidth=0, zorder=0)
-        words_at = (0.98, band.max())
-        axes.annotate(
-            "a static reference stays here",
-            words_at,
-            (0, 3),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha="right",
-            fontsize=style.SMALL - 1,
-            color=style.QUIET,
-        )
     if low < 1.0 < high:
         axes.axhline(1.0, color=style.QUIET, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
     style.labelled(axes, "lag τ (s)", "g2(τ)")

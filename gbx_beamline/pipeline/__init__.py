@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gbx_beamline.pipeline._analysis import adopt, analyze
-from gbx_beamline.pipeline._description import describe, describe_start, uid_of_content
+from gbx_beamline.pipeline._description import describe, describe_start, uid_of_file
 from gbx_beamline.pipeline._flags import flags_of
 from gbx_beamline.pipeline._inference import infer, to_be_judged
 from gbx_beamline.pipeline._outcome import failure, provenance
@@ -21,5 +21,5 @@ __all__ = [
     "provenance",
     "select",
     "to_be_judged",
-    "uid_of_content",
+    "uid_of_file",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.care import care_for
-from gbx_beamline.config import TEMPERATURE, AnalysisConfig, Config
+from gbx_beamline.config import TEMPERATURE, AnalysisConfig, Config, HoldConfig
 from gbx_beamline.correlation import collect_rois, correlate
 from gbx_beamline.frames import Series
 from gbx_beamline.pipeline._description import describe
@@ -22,11 +22,21 @@ from gbx_beamline.pipeline._flags import (
     segment_flags,
     temperature_flags,
 )
-from gbx_beamline.pipeline._measures import choose, measure, measure_segments, not_analysed
+from gbx_beamline.pipeline._measures import measure, measure_series
 from gbx_beamline.pipeline._movement import movement_of
 from gbx_beamline.pipeline._outcome import provenance
 from gbx_beamline.pipeline._selection import CatalogArray, select
-from gbx_beamline.records import Exclusions, Geometry, RoiSet, ScanInfo, ScanResult, Segment, TwoTime
+from gbx_beamline.records import (
+    Bools,
+    Exclusions,
+    Floats,
+    Geometry,
+    RoiSet,
+    ScanInfo,
+    ScanResult,
+    Segment,
+    TwoTime,
+)
 from gbx_beamline.traces import Placed, Readings, exposure_of, place, record_of
 
 _PREVIEW_FRAMES = 32
@@ -76,23 +86,18 @@ def analyze(
     tt = correlate(collected, normalisation=correlation.normalisation)
     valid = collected.valid
     del collected  # the counts: no later step needs them
-    rows, chosen = choose(care.exclusions.segments, tt, settings.traces)
-    exclusions = replace(care.exclusions, segments=not_analysed(care.exclusions.segments, rows))
-    analysed = (rows[chosen].start, rows[chosen].stop) if rows else (0, tt.g2.shape[-1])
     convention = "q_par" if geometry.mode == "gisaxs" else "|q|"
-    found = measure(tt.between(*analysed), settings, q_convention=convention, first_row=analysed[0])
-    movement = movement_of(as_detected, valid, care.motion, found["jumps"], placed, settings.care)
-    segments = measure_segments(exclusions.segments, rows, chosen, tt, settings, found)
-    if rows:
-        scan = _with_temperature(scan, exclusions.segments[rows[chosen].index], placed)
-    hold = settings.traces.hold
+    measured = measure_series(tt, care.exclusions.segments, settings, q_convention=convention)
+    exclusions = replace(care.exclusions, segments=measured.segments)
+    scan = _with_temperature(scan, measured.chosen, placed)
+    movement = movement_of(as_detected, valid, care.motion, measured.found["jumps"], placed, settings.care)
     traces = None if readings is None else record_of(placed, settings.traces.most_cells)
     return ScanResult(
         scan=scan,
         rois=rois,
         geometry=geometry,
         two_time=tt,
-        **found,
+        **measured.found,
         mean_image=_mean_image(series),
         mask=series.mask,
         excluded=_excluded(series, tt) | exclusions.counts,
@@ -101,17 +106,17 @@ def analyze(
         flags=(
             *flags_of(series, rois),
             *(() if traces is None else traces.notes),
-            *temperature_flags(scan, np.inf if hold is None else hold.within_k),
+            *temperature_flags(scan, (settings.traces.hold or HoldConfig()).within_k),
             *intensity_flags(tt),
             *exclusions.words(),
-            *segment_flags(exclusions, segments),
-            *movement_flags(tt.names, care.motion, found["jumps"], movement),
+            *segment_flags(exclusions, measured.each),
+            *movement_flags(tt.names, care.motion, measured.found["jumps"], movement),
             *flux_flags(tt.names, care.motion),
             *tt.notes,
         ),
         provenance=provenance(settings, catalog_array, series),
-        analysed=None if analysed == (0, tt.g2.shape[-1]) else analysed,
-        segments=segments,
+        analysed=measured.rows,
+        segments=measured.each,
         traces=traces,
         exposure=None if readings is None else exposure_of(placed, settings.dose, _start(series), dark=care.dark),
         movement=movement,
@@ -152,26 +157,43 @@ def _mean_image(series: Series) -> NDArray[np.float32]:
     return np.where(series.mask, total / chosen.size, np.nan).astype(np.float32)
 
 
-def adopt(tt: TwoTime, notes: Sequence[str], scan: ScanInfo, settings: AnalysisConfig) -> ScanResult:
-    """The record of two-time maps that were computed elsewhere: no frames, no ROIs on a detector, no counts.
+def adopt(
+    tt: TwoTime,
+    notes: Sequence[str],
+    scan: ScanInfo,
+    settings: AnalysisConfig,
+    *,
+    rois: RoiSet | None = None,
+    mask: Bools | None = None,
+    mean_image: Floats | None = None,
+) -> ScanResult:
+    """The record of two-time maps that were computed elsewhere: no frames, no geometry of a detector.
 
     Args:
         tt: Maps with baseline 1 (``correlation.read_map``).
         notes: What was found and done while reading them; they become the record's flags.
         scan: What is known of the measurement.
         settings: Cell and shortest diagonal of S_noneq.
+        rois: q-ROIs on the detector, where they are known.
+        mask: (y, x) True = used, where it is known; of the shape of the label image.
+        mean_image: (y, x) counts per frame, where it is known; of the shape of the label image.
     """
     found = measure(tt, settings, q_convention="unknown")
-    unknown = np.full(len(tt.names), np.nan)
-    nowhere = np.zeros((1, 1), dtype=np.int32)
+    if rois is None:
+        unknown = np.full(len(tt.names), np.nan)
+        q_par, q_z = (unknown if q is None else q for q in (tt.q_par, tt.q_z))
+        nowhere = np.zeros((1, 1), dtype=np.int32)
+        rois = RoiSet(labels=nowhere, names=tt.names, q_par=q_par, q_z=q_z, flags=((),) * len(tt.names))
+    rows, columns = rois.labels.shape
+    image = np.full((rows, columns), np.nan) if mean_image is None else mean_image
     return ScanResult(
         scan=scan,
-        rois=RoiSet(labels=nowhere, names=tt.names, q_par=unknown, q_z=unknown, flags=((),) * len(tt.names)),
-        geometry=Geometry(shape=(1, 1)),
+        rois=rois,
+        geometry=Geometry(shape=(rows, columns)),
         two_time=tt,
         **found,
-        mean_image=np.full((1, 1), np.nan, dtype=np.float32),
-        mask=nowhere.astype(bool),
+        mean_image=image.astype(np.float32),
+        mask=rois.labels > 0 if mask is None else mask,
         excluded={"bad_frames": int((~tt.valid_frames).sum())},
         exclusions=Exclusions(),
         motion=(),

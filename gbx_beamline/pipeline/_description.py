@@ -6,6 +6,7 @@ import hashlib
 import math
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,14 @@ def stated_temperature(start: Mapping[str, Any]) -> tuple[float | None, str | No
     return kelvin, None
 
 
-def uid_of_content(content: bytes) -> str:
-    """A uid for data that never were a Bluesky run: the same content, the same uid."""
-    return str(uuid.uuid5(_NAMESPACE, hashlib.sha256(content).hexdigest()))
+def uid_of_file(path: Path, told: str = "") -> str:
+    """A uid for data that never were a Bluesky run: the same content, the same uid.
+
+    Args:
+        path: The file; it need not fit into memory.
+        told: What was told of it beside, where that makes it other data.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(told.encode())
+    return str(uuid.uuid5(_NAMESPACE, digest.hexdigest()))

@@ -38,6 +38,47 @@ class Rows:
     """Good ones: rows that are valid, in frames."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A series measured segment by segment."""
+
+    found: Mapping[str, Any]
+    """Fields of a ``ScanResult``, of the chosen segment."""
+    rows: tuple[int, int] | None
+    """Rows of the maps that they are of; None = all."""
+    chosen: Segment
+    segments: tuple[Segment, ...]
+    """All, those that could be analysed and were not with the reason."""
+    each: tuple[SegmentMeasure, ...]
+    """Numbers of each; empty where only one was analysed."""
+
+
+def measure_series(
+    tt: TwoTime, segments: tuple[Segment, ...], settings: AnalysisConfig, *, q_convention: str
+) -> Measured:
+    """Measure every segment of a series by itself, the chosen one in full.
+
+    Args:
+        tt: maps of the series.
+        segments: of it.
+        settings: of the analysis.
+        q_convention: which q the scaling has.
+
+    Raises:
+        InputError: as ``choose``.
+    """
+    rows, chosen = choose(segments, tt, settings.traces)
+    own = (rows[chosen].start, rows[chosen].stop)
+    found = measure(tt.between(*own), settings, q_convention=q_convention, first_row=own[0])
+    return Measured(
+        found=found,
+        rows=None if own == (0, tt.g2.shape[-1]) else own,
+        chosen=segments[rows[chosen].index],
+        segments=_not_analysed(segments, rows),
+        each=_each(segments, rows, chosen, tt, settings, found),
+    )
+
+
 def choose(segments: tuple[Segment, ...], tt: TwoTime, settings: TracesConfig) -> tuple[list[Rows], int]:
     """The segments that can be analysed, and which of them the record's numbers are of.
 
@@ -116,7 +157,7 @@ def measure(tt: TwoTime, settings: AnalysisConfig, *, q_convention: str, first_r
     }
 
 
-def measure_segments(
+def _each(
     segments: tuple[Segment, ...],
     rows: list[Rows],
     chosen: int,
@@ -161,7 +202,7 @@ def measure_segments(
     return tuple(measured)
 
 
-def not_analysed(segments: tuple[Segment, ...], rows: list[Rows]) -> tuple[Segment, ...]:
+def _not_analysed(segments: tuple[Segment, ...], rows: list[Rows]) -> tuple[Segment, ...]:
     """The segments, those that could be analysed and were not with the reason."""
     done = {one.index for one in rows}
     return tuple(

@@ -36,6 +36,7 @@ from gbx_beamline.records._kinetics import G4, AgeSlices, DecayFit, ErrorSource,
 from gbx_beamline.records._live import LIVE_VERSION, Liveness, LiveShare, LiveState
 from gbx_beamline.records._movement import BeamCheck, Movement, Mover
 from gbx_beamline.records._non_equilibrium import AgeWindow, CorrectedS, NonEquilibrium, Share
+from gbx_beamline.records._repeats import AVERAGE_VERSION, Combined, Repeat, RepeatedFigure, RepeatedRoi, RepeatsAverage
 from gbx_beamline.records._scan import (
     ALGORITHM_VERSION,
     CORRELATION_VERSION,
@@ -51,6 +52,7 @@ from gbx_beamline.records._traces import Exposure, RoiMeasure, SegmentMeasure, T
 
 __all__ = [
     "ALGORITHM_VERSION",
+    "AVERAGE_VERSION",
     "CORRELATION_VERSION",
     "G4",
     "LIVE_VERSION",
@@ -62,6 +64,7 @@ __all__ = [
     "BeamCheck",
     "Between",
     "Bools",
+    "Combined",
     "ComparedRoi",
     "ComparedScan",
     "Comparison",
@@ -101,6 +104,10 @@ __all__ = [
     "Provenance",
     "Refusal",
     "Region",
+    "Repeat",
+    "RepeatedFigure",
+    "RepeatedRoi",
+    "RepeatsAverage",
     "ResultSink",
     "RoiFacts",
     "RoiMeasure",

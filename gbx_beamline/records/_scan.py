@@ -45,6 +45,8 @@ class Provenance:
     """Of the settings alone; ``config_hash`` also counts what an incomplete series holds and labels in the catalog."""
     rule: str = ""
     """Selection rule by which the run was analysed; empty where a person asked for it."""
+    sample_version: int | None = None
+    """Of the sample's settings in the catalog that were used; None where it kept none."""
 
 
 @dataclass(frozen=True, kw_only=True)

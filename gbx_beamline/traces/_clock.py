@@ -93,7 +93,10 @@ def _by_documents(facts: ClockFacts, length: float, notes: list[str]) -> FirstFr
 
 
 def _stamped(reading: Reading, frames: int, frame_time: float) -> FirstFrame | str:
-    stamps = np.asarray(reading.values, dtype=np.float64).ravel()
+    try:
+        stamps = np.asarray(reading.values, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        return f"clock: {reading.source} holds {reading.values.ravel()[:1]!s}, no time stamps; not used"
     if len(stamps) < frames or not np.isfinite(stamps[:frames]).all() or (np.diff(stamps[:frames]) <= 0).any():
         return (
             f"clock: {reading.source} holds {len(stamps)} time stamps for {frames} frames, or some that do not rise; "

@@ -130,6 +130,8 @@ class _Run:
             return self._of_stream(channel, where)
         except KeyError:
             return f"no data key {channel.key!r} in the stream {channel.stream!r}"
+        except (TypeError, ValueError) as error:
+            return f"{where} has time stamps that are no numbers ({error})"
         except Exception as error:
             if (status := _status(error)) is None or status in _PASSING:
                 raise
@@ -139,9 +141,10 @@ class _Run:
         """(n,) times of a stream's events, Unix s; empty where there are none."""
         if name not in self._names:
             return np.empty(0)
+        stream = self._streams[name]
         try:
-            return _floats(_column(getattr(self._streams[name], "base", self._streams[name]), "time"))
-        except KeyError:
+            return _floats(_column(getattr(stream, "base", stream), "time"))
+        except (KeyError, TypeError, ValueError):
             return np.empty(0)
 
     def _of_stream(self, channel: ChannelConfig, where: str) -> Reading:

@@ -19,7 +19,7 @@ FRAMES, AT = 128, 64
 SIDE = 64
 BOX = BeamBoxConfig(rows=(2, 24), columns=(10, 40))
 Y, X = (part.ravel() for part in np.indices((SIDE, SIDE)))
-TIMES = (np.arange(32) + 0.5) * 4.0 - 0.5
+TIMES: NDArray[np.float64] = (np.arange(32, dtype=np.float64) + 0.5) * 4.0 - 0.5
 STEP = np.where(np.arange(32) < 16, 0.0, 1.0)
 JITTER = 0.01 * np.random.default_rng(9).normal(size=32)
 

@@ -94,8 +94,8 @@ def test_a_series_that_ends_early(reason: Callable[..., str], eiger: Callable[..
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"distance": -10.08}, "the geometry lacks distance"),
-        ({"wavelength": math.nan}, "wavelength"),
+        ({"distance": -10.08}, "lacks distance (detector_distance is -10.08 in the file, which is impossible"),
+        ({"wavelength": math.nan}, "incident_wavelength is nan in the file, which is impossible"),
         ({"distance": 0.0}, "distance"),
         ({"pixel_size_x": math.inf}, "pixel_size_x"),
     ],

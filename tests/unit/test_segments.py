@@ -16,6 +16,8 @@ from gbx_beamline.care._timeline import Timeline, lay_out
 from gbx_beamline.config import AnalysisConfig, HoldConfig, TracesConfig, parse_config
 from gbx_beamline.correlation import fit_kinetics
 from gbx_beamline.errors import InputError
+from gbx_beamline.exchange._record import AGES, WholeRecord
+from gbx_beamline.figures import scan_report
 from gbx_beamline.non_equilibrium import nonequilibrium
 from gbx_beamline.pipeline import infer
 from gbx_beamline.records import Predictor, Refusal, ScanResult
@@ -282,3 +284,34 @@ def test_without_a_hold_condition_a_step_cuts_nothing(analysed: Callable[..., Sc
     assert [part.kind for part in result.exclusions.segments] == ["beam"]
     assert result.analysed is None
     assert result.scan.temperature == pytest.approx((40 * 300 + 56 * 310) / 96, abs=1e-3)
+
+
+def test_what_is_exported_knows_nothing_of_the_other_hold(analysed: Callable[..., ScanResult]) -> None:
+    result = analysed(np.repeat([300.0, 310.0], [40, 56]))
+    whole = WholeRecord(key="", created=0.0, result=result)
+    np.testing.assert_array_equal(whole.of_maps().g2, one_time(result.two_time.between(48, 96)).g2)
+    assert [(start, stop) for start, stop, _ in whole.of_ages()][:: AGES - 1] == [(48, 57), (86, 96)]
+
+
+def test_the_report_draws_traces_under_the_map_on_its_time_axis(analysed: Callable[..., ScanResult]) -> None:
+    result = analysed(np.repeat([300.0, 310.0], [40, 56]))
+    page = scan_report(result)
+    maps = [axes for axes in page.axes if axes.images and axes.get_xlabel() == "t1 (s)"]
+    whole = next(axes for axes in maps if axes.get_xlim() == (0.0, 48.0))
+    box = whole.get_position()
+    below = [
+        axes
+        for axes in page.axes
+        if axes.lines and axes.get_position().x0 == pytest.approx(box.x0) and axes.get_position().y1 < box.y0
+    ]
+    strip = [axes for axes in below if axes.get_xlim() == (0.0, 48.0)]
+    assert len(strip) == 2, "counts and temperature"
+    assert all(axes.get_position().x1 == pytest.approx(box.x1) for axes in strip)
+    assert all(len(axes.patches) == len(result.exclusions.segments) for axes in strip), "segments are shaded"
+    np.testing.assert_allclose(strip[1].lines[-1].get_ydata(), np.repeat([300.0, 310.0], [40, 56]))
+    # The drift belongs to the segment that was analysed, on the time of the series.
+    assert any(axes.get_xlim() == (24.0, 48.0) for axes in maps)
+    said = " ".join(text.get_text().replace("\n", " ") for text in page.texts)
+    assert "0 to 20 s, 300.0 K: S_noneq" in said
+    assert "20 to 24 s, 310.0 K: settling" in said
+    assert "numbers are of 24 to 48 s" in said
