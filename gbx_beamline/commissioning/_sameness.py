@@ -5,7 +5,7 @@ Answers may lose precision, and must not become others; an order of chance has n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gbx_beamline.commissioning._stillness import nothing_claimed, zero_share
 from gbx_beamline.commissioning.findings import Finding, Part, Verdict, by_roi, same, together
@@ -35,32 +35,28 @@ def judge_same(parts: Mapping[str, Part], settings: CommissioningConfig) -> list
         before = parts[str(part.told["of"])]
         assert isinstance(part.outcome, ScanResult)
         assert isinstance(before.outcome, ScanResult)
-        findings.append(_times(name, before.outcome, part.outcome, settings))
-        findings.append(_shares(name, before.outcome, part.outcome, settings))
+        first, second = before.outcome, part.outcome
+        findings.append(_numbers(f"{name}: relaxation times", first, second, times_of, settings, "s"))
+        findings.append(_numbers(f"{name}: corrected S_noneq", first, second, shares_of, settings))
         findings += _answers(name, before, part, settings)
     return findings
 
 
-def _times(name: str, one: ScanResult, other: ScanResult, settings: CommissioningConfig) -> Finding:
+def _numbers(
+    what: str,
+    before: ScanResult,
+    after: ScanResult,
+    read: Callable[[ScanResult, float], list[Interval | None]],
+    settings: CommissioningConfig,
+    unit: str = "",
+) -> Finding:
+    """One number of each q-ROI, where both analyses know it."""
     level = settings.expected.level
-    rows = list(zip(names_of(one), times_of(one, level), times_of(other, level), strict=True))
-    both = [(n, a, b) for n, a, b in rows if a is not None and b is not None]
-    found = by_roi([(n, f"{interval_words(b, 's')}, was {interval_words(a, 's')}") for n, a, b in both])
+    rows = zip(names_of(after), read(before, level), read(after, level), strict=True)
+    both = [(name, a, b) for name, a, b in rows if a is not None and b is not None]
+    found = by_roi([(name, f"{interval_words(b, unit)}, was {interval_words(a, unit)}") for name, a, b in both])
     return Finding(
-        what=f"{name}: relaxation times",
-        expected="the same, or undetermined",
-        found=found if both else "undetermined",
-        verdict=together(same(a, b) for _, a, b in both) if both else "pass",
-    )
-
-
-def _shares(name: str, one: ScanResult, other: ScanResult, settings: CommissioningConfig) -> Finding:
-    level = settings.expected.level
-    rows = list(zip(names_of(one), shares_of(one, level), shares_of(other, level), strict=True))
-    both = [(n, a, b) for n, a, b in rows if a is not None and b is not None]
-    found = by_roi([(n, f"{interval_words(b)}, was {interval_words(a)}") for n, a, b in both])
-    return Finding(
-        what=f"{name}: corrected S_noneq",
+        what=what,
         expected="the same, or undetermined",
         found=found if both else "undetermined",
         verdict=together(same(a, b) for _, a, b in both) if both else "pass",
