@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gbx_beamline.commissioning._stillness import nothing_claimed, zero_share
-from gbx_beamline.commissioning.findings import Finding, Part, Verdict, by_roi, same, together
+from gbx_beamline.commissioning.findings import Finding, Interval, Part, Verdict, by_roi, same, together
 from gbx_beamline.commissioning.reading import (
     SYMBOLS,
     UNITS,
