@@ -67,7 +67,7 @@ def run_commissioning(config: Config, console: Console, *, config_path: Path, na
             outcomes, parts = judged(running.catalog, campaign, config, chosen, extra)
     about = About(campaign=campaign, simulated=True, version=__version__, level=config.commissioning.expected.level)
     text, picture = leave_page(outcomes, parts, about, directory / "reports")
-    tell(console, outcomes, text, picture)
+    tell(console, outcomes, about, text, picture)
     console.print(f"Done in {time.monotonic() - began:.0f} s.")
     return all(one.verdict == "pass" for one in outcomes)
 
@@ -139,7 +139,7 @@ def commission(
         level=config.commissioning.expected.level,
     )
     text, picture = leave_page(outcomes, parts, about, out)
-    tell(console, outcomes, text, picture)
+    tell(console, outcomes, about, text, picture)
     return all(one.verdict == "pass" for one in outcomes)
 
 
@@ -159,18 +159,22 @@ def leave_page(
     return text, save(page(outcomes, parts, about), directory / f"{stem}.png", overwrite=True)
 
 
-def tell(console: Console, outcomes: Sequence[TrialOutcome], text: Path, picture: Path) -> None:
+def tell(console: Console, outcomes: Sequence[TrialOutcome], about: About, text: Path, picture: Path) -> None:
     """What the page says, short."""
     colours = {"pass": "green", "fail": "red", "undetermined": "yellow", None: "dim"}
-    table = Table(title=headline(outcomes), title_style="bold", show_header=False)
-    for capability, verdict in trust(outcomes).items():
-        table.add_row(Text(WORDS[verdict], colours[verdict]), Text(capability, "bold"))
+    simulated = about.simulated
+    table = Table(title=headline(outcomes, simulated=simulated), title_style="bold", show_header=False)
+    for trusted in trust(outcomes, simulated=simulated):
+        table.add_row(Text(WORDS[trusted.verdict], colours[trusted.verdict]), Text(trusted.capability, "bold"))
         for one in outcomes:
-            if one.capability == capability:
-                table.add_row(Text(one.verdict, colours[one.verdict]), Text(f"  {one.title}"))
-            for finding in one.findings if one.capability == capability else ():
+            if one.capability != trusted.capability:
+                continue
+            table.add_row(Text(one.verdict, colours[one.verdict]), Text(f"  {one.title}"))
+            for finding in one.findings:
                 if finding.verdict != "pass":
                     table.add_row("", Text(f"    {finding.what}: {finding.found}; expected {finding.expected}"))
+        for title in trusted.untried if trusted.verdict is not None else ():
+            table.add_row(Text("not tried", "dim"), Text(f"  {title}"))
     console.print()
     console.print(table)
     console.print(f"\nWhy: {text}\n     {picture}", highlight=False, soft_wrap=True)

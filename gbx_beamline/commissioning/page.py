@@ -12,9 +12,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from gbx_beamline.commissioning._boundaries import true_values
-from gbx_beamline.commissioning.findings import Interval, Part, TrialOutcome, Verdict
+from gbx_beamline.commissioning.findings import Interval, Part, TrialOutcome, Verdict, together
 from gbx_beamline.commissioning.reading import UNITS, claims_of, shares_of, times_of
-from gbx_beamline.commissioning.trials import BOUNDARIES, CAPABILITIES, COLLOID, STATIC, TRIALS, trust
+from gbx_beamline.commissioning.trials import BOUNDARIES, CAPABILITIES, COLLOID, STATIC, TRIALS, Trust, trust
 from gbx_beamline.figures import style, words
 from gbx_beamline.figures.style import Place
 from gbx_beamline.records import ScanResult
@@ -46,34 +46,55 @@ class About:
     """Of the intervals that were compared."""
 
 
-def headline(outcomes: Sequence[TrialOutcome]) -> str:
+def headline(outcomes: Sequence[TrialOutcome], *, simulated: bool) -> str:
     """One sentence over all."""
-    found = trust(outcomes)
-    bad = [name for name, verdict in found.items() if verdict == "fail"]
-    open_ones = [name for name, verdict in found.items() if verdict == "undetermined"]
-    tried = [name for name, verdict in found.items() if verdict is not None]
+    found = [one for one in trust(outcomes, simulated=simulated) if one.verdict is not None or one.untried]
+    bad = [one for one in found if one.verdict == "fail"]
+    good = [one for one in found if one.verdict == "pass"]
     if bad:
-        return f"Do not trust it: {len(bad)} of {len(tried)} capabilities failed"
-    if open_ones:
-        return f"Trust {len(tried) - len(open_ones)} of {len(tried)} capabilities: the others are not shown"
-    if len(tried) < len(CAPABILITIES):
-        return f"Trust the {len(tried)} of {len(CAPABILITIES)} capabilities that were tried"
-    return "Trust it: every trial came out as expected"
+        return f"Do not trust it: {len(bad)} of {len(found)} capabilities failed"
+    if found and len(good) == len(found):
+        return "Trust it: every trial came out as expected"
+    if good:
+        return f"Trust {len(good)} of {len(found)} capabilities: the others are not shown"
+    passed = sum(one.verdict == "pass" for one in outcomes)
+    return f"{passed} of {len(outcomes)} trials as expected: no capability is shown in full"
+
+
+def worst(outcomes: Sequence[TrialOutcome], *, simulated: bool) -> Verdict:
+    """Of all capabilities that can be shown."""
+    found = [one for one in trust(outcomes, simulated=simulated) if one.verdict is not None or one.untried]
+    return together(one.verdict or "undetermined" for one in found)
+
+
+def _said_of(outcomes: Sequence[TrialOutcome], one: Trust) -> str:
+    """Trust or not, and why not."""
+    if one.verdict is None:
+        return WORDS[None] if one.untried else "only a simulation knows: gbx demo --commission"
+    problems = [
+        f"{outcome.title}: {finding.what}"
+        for outcome in outcomes
+        if outcome.capability == one.capability
+        for finding in outcome.findings
+        if finding.verdict != "pass"
+    ]
+    problems += [f"not tried: {title}" for title in one.untried]
+    return f"{WORDS[one.verdict]}: {'; '.join(problems[:3])}" if problems else WORDS[one.verdict]
 
 
 def markdown(outcomes: Sequence[TrialOutcome], about: About) -> str:
     """Every trial with what was expected beside what came out."""
     where = "simulated beamline" if about.simulated else "beamline"
     lines = [
-        f"# {headline(outcomes)}",
+        f"# {headline(outcomes, simulated=about.simulated)}",
         "",
         f"Commissioning campaign {about.campaign}, {where}, GBX {about.version}. Intervals are of {about.level:.0%}.",
         "",
         "| | capability | |",
         "|---|---|---|",
     ]
-    for name, verdict in trust(outcomes).items():
-        lines.append(f"| {_MARKS[verdict][0]} | {name} | {WORDS[verdict]}{_because(outcomes, name)} |")
+    for one in trust(outcomes, simulated=about.simulated):
+        lines.append(f"| {_MARKS[one.verdict][0]} | {one.capability} | {_cell(_said_of(outcomes, one))} |")
     for capability in CAPABILITIES:
         own = [one for one in outcomes if one.capability == capability]
         if own:
@@ -97,17 +118,6 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _because(outcomes: Sequence[TrialOutcome], capability: str) -> str:
-    problems = [
-        f"{one.title}: {finding.what}"
-        for one in outcomes
-        if one.capability == capability
-        for finding in one.findings
-        if finding.verdict != "pass"
-    ]
-    return f": {'; '.join(map(_cell, problems[:3]))}" if problems else ""
-
-
 def page(outcomes: Sequence[TrialOutcome], parts: Mapping[str, Part], about: About) -> Figure:
     """Draw the verdicts, and the numbers that they rest on.
 
@@ -116,17 +126,13 @@ def page(outcomes: Sequence[TrialOutcome], parts: Mapping[str, Part], about: Abo
         parts: All runs by ``"trial: part"``.
         about: What was commissioned.
     """
-    rows = list(_rows(outcomes))
+    rows = list(_rows(outcomes, about))
     top, panels = 1.45, 3.3
     lower = top + sum(height for *_, height in rows) + 0.9
     figure = style.blank_page(_WIDTH, lower + panels + 0.95)
-    worst: Verdict = (
-        "fail" if "fail" in trust(outcomes).values() else "undetermined" if "undetermined" in trust(outcomes).values()
-        else "pass"
-    )  # fmt: skip
-    style.page_text(
-        figure, 0.35, 0.3, headline(outcomes), fontsize=style.HEAD, fontweight="bold", color=_MARKS[worst][1]
-    )
+    colour = _MARKS[worst(outcomes, simulated=about.simulated)][1]
+    title = headline(outcomes, simulated=about.simulated)
+    style.page_text(figure, 0.35, 0.3, title, fontsize=style.HEAD, fontweight="bold", color=colour)
     where = "simulated beamline" if about.simulated else "beamline"
     facts = f"Commissioning {about.campaign}  ·  {where}  ·  GBX {about.version}  ·  intervals of {about.level:.0%}"
     style.page_text(figure, 0.35, 0.85, facts, color=style.QUIET)
@@ -139,17 +145,24 @@ def page(outcomes: Sequence[TrialOutcome], parts: Mapping[str, Part], about: Abo
     return figure
 
 
-def _rows(outcomes: Sequence[TrialOutcome]) -> list[tuple[float, Verdict | None, str, dict[str, object], float]]:
+def _rows(
+    outcomes: Sequence[TrialOutcome], about: About
+) -> list[tuple[float, Verdict | None, str, dict[str, object], float]]:
     """Left edge, mark, text, looks and height of each line."""
     rows: list[tuple[float, Verdict | None, str, dict[str, object], float]] = []
-    for capability, verdict in trust(outcomes).items():
-        text = f"{capability}: {WORDS[verdict]}"
-        rows.append((0.35, verdict, text, {"fontweight": "bold", "color": _MARKS[verdict][1]}, style.LINE * 1.25))
+    for one in trust(outcomes, simulated=about.simulated):
+        told = WORDS[one.verdict] if one.verdict is not None else _said_of(outcomes, one)
+        looks: dict[str, object] = {"fontweight": "bold", "color": _MARKS[one.verdict][1]}
+        rows.append((0.35, one.verdict, f"{one.capability}: {told}", looks, style.LINE * 1.25))
         for outcome in outcomes:
-            if outcome.capability == capability:
+            if outcome.capability == one.capability:
                 told = words.wrapped(f"{outcome.title}.  {_summary(outcome)}", _CHARACTERS)
                 looks = {"fontsize": style.SMALL, "color": style.INK}
                 rows.append((0.65, outcome.verdict, told, looks, style.LINE * (told.count("\n") + 1)))
+        if one.verdict is not None and one.untried:
+            left_out = words.wrapped(f"Not tried: {'; '.join(one.untried)}.", _CHARACTERS)
+            looks = {"fontsize": style.SMALL, "color": style.NOTE}
+            rows.append((0.65, None, left_out, looks, style.LINE * (left_out.count("\n") + 1)))
         left, mark, text, looks, height = rows[-1]
         rows[-1] = (left, mark, text, looks, height + 0.12)
     return rows

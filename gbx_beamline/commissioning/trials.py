@@ -41,6 +41,8 @@ class Trial:
     """Parts of other trials by the name that they have here: trial, and part of it (None: the first)."""
     takes: str
     """What it needs, in words."""
+    optional: tuple[str, ...] = ()
+    """Of what it borrows: what it can be judged without."""
 
 
 def _trial(
@@ -50,10 +52,20 @@ def _trial(
     source: Source,
     judge: Judge,
     takes: str,
+    *,
+    optional: tuple[str, ...] = (),
     **borrows: tuple[str, str | None],
 ) -> Trial:
-    named = {key.replace("_", " "): value for key, value in borrows.items()}
-    return Trial(name=name, title=title, capability=capability, source=source, judge=judge, takes=takes, borrows=named)
+    return Trial(
+        name=name,
+        title=title,
+        capability=capability,
+        source=source,
+        judge=judge,
+        takes=takes,
+        borrows={key.replace("_", " "): value for key, value in borrows.items()},
+        optional=optional,
+    )
 
 
 _STILL = "A sample at rest is seen at rest"
@@ -117,6 +129,7 @@ TRIALS: Mapping[str, Trial] = {
             "simulated",
             judge_boundaries,
             "simulated boundaries",
+            optional=("static reference",),
             static_reference=(STATIC, None),
         ),
         _trial(
@@ -162,74 +175,95 @@ def judge(parts: Sequence[Part], settings: CommissioningConfig, names: Sequence[
         by_trial.setdefault(part.trial, {})[part.name] = part
     outcomes = []
     for trial in trials_named(names):
-        own = by_trial.get(trial.name, {})
-        if trial.name == "attenuation_sample":
-            # The same runs answer two questions.
-            own = by_trial.get(COLLOID, {})
+        # The runs of the colloid answer two questions.
+        own = by_trial.get(COLLOID if trial.name == "attenuation_sample" else trial.name, {})
         if own:
-            runs = tuple(part.run_uid for part in own.values())
-            outcomes.append(_judged(trial, own | _borrowed(trial, by_trial), settings, runs))
+            outcomes.append(_judged(trial, own, _borrowed(trial, own, by_trial), settings))
     return outcomes
 
 
-def _borrowed(trial: Trial, by_trial: Mapping[str, Mapping[str, Part]]) -> dict[str, Part]:
-    found = {}
+def _borrowed(
+    trial: Trial, own: Mapping[str, Part], by_trial: Mapping[str, Mapping[str, Part]]
+) -> dict[str, Part | None]:
+    """Parts of other trials that this one is compared with; None where there is none."""
+    found: dict[str, Part | None] = {}
     for name, (other, part) in trial.borrows.items():
         there = by_trial.get(other, {})
-        chosen = next(iter(there.values()), None) if part is None else there.get(part)
-        if chosen is not None:
-            found[name] = chosen
-    if trial.judge is judge_same:
-        found |= {
-            f"{other}: {name}": part for other, there in by_trial.items() for name, part in there.items()
-            if other in (COLLOID, BOUNDARIES, SAMPLE)
-        }  # fmt: skip
+        found[name] = next(iter(there.values()), None) if part is None else there.get(part)
+    for wanted in {str(part.told["of"]) for part in own.values() if "of" in part.told}:
+        other, _, name = wanted.partition(": ")
+        found[wanted] = by_trial.get(other, {}).get(name)
     return found
 
 
 def _judged(
-    trial: Trial, parts: Mapping[str, Part], settings: CommissioningConfig, runs: tuple[str, ...]
+    trial: Trial, own: Mapping[str, Part], borrowed: Mapping[str, Part | None], settings: CommissioningConfig
 ) -> TrialOutcome:
-    failed = [part for part in parts.values() if isinstance(part.outcome, ScanFailure)]
-    missing = [str(p.told["of"]) for p in parts.values() if "of" in p.told and p.told["of"] not in parts]
-    missing += [name for name in trial.borrows if name not in parts and trial.name == "static_background"]
-    if failed:
-        findings = [
-            Finding(
-                what=f"{part.name}: analysis",
-                expected="a result",
-                found=part.outcome.reason,
-                verdict="fail",
-                why="the scan could not be analysed",
-            )
-            for part in failed
-            if isinstance(part.outcome, ScanFailure)
-        ]
-    elif missing:
+    usable = {name: part for name, part in borrowed.items() if part is not None and _analysed(part)}
+    missing = [name for name in borrowed if name not in usable and name not in trial.optional]
+    findings = [_no_result(part) for part in own.values() if not _analysed(part)]
+    if not findings and missing:
         findings = [
             Finding(
                 what="what it is compared with",
                 expected=", ".join(missing),
-                found="not in this campaign",
+                found="no result in this campaign",
                 verdict="undetermined",
                 why="run that trial, too",
             )
         ]
-    else:
-        findings = trial.judge(parts, settings)
     return TrialOutcome(
         name=trial.name,
         title=trial.title,
         capability=trial.capability,
-        findings=tuple(findings),
-        runs=runs,
+        findings=tuple(findings or trial.judge({**own, **usable}, settings)),
+        runs=tuple(part.run_uid for part in own.values()),
     )
 
 
-def trust(outcomes: Sequence[TrialOutcome]) -> dict[str, Verdict | None]:
-    """What is to be thought of each capability: pass = trust; None where no trial of it was run."""
-    found: dict[str, Verdict | None] = {}
+def _analysed(part: Part) -> bool:
+    return not isinstance(part.outcome, ScanFailure)
+
+
+def _no_result(part: Part) -> Finding:
+    reason = part.outcome.reason if isinstance(part.outcome, ScanFailure) else ""
+    return Finding(
+        what=f"{part.name}: analysis",
+        expected="a result",
+        found=reason,
+        verdict="fail",
+        why="the scan could not be analysed",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What is to be thought of one capability."""
+
+    capability: str
+    verdict: Verdict | None
+    """"pass" = trust; None where none of its trials was run."""
+    untried: tuple[str, ...]
+    """Titles of its trials that were not run: without them it is not shown."""
+
+
+def trust(outcomes: Sequence[TrialOutcome], *, simulated: bool) -> list[Trust]:
+    """What is to be thought of each capability: nothing is trusted of which a part was not tried.
+
+    Args:
+        outcomes: of ``judge``.
+        simulated: whether the campaign is one of the simulated beamline; others cannot have trials whose truth only a
+            simulation knows.
+    """
+    found = []
+    run = {one.name for one in outcomes}
     for capability in CAPABILITIES:
         own: list[Verdict] = [one.verdict for one in outcomes if one.capability == capability]
-        found[capability] = together(own) if own else None
+        untried = tuple(
+            trial.title
+            for trial in TRIALS.values()
+            if trial.capability == capability and trial.name not in run and (simulated or trial.source != "simulated")
+        )
+        verdict = together([*own, "undetermined"] if untried else own) if own else None
+        found.append(Trust(capability=capability, verdict=verdict, untried=untried))
     return found

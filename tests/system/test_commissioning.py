@@ -96,7 +96,7 @@ def test_a_fault_is_put_into_a_recorded_scan_and_named(
     asked = ("commission", "--campaign", CAMPAIGN, "--trial", "shift", "--frames", frames, "--out", "out")
     said = gbx(*asked)
     assert said.code == 0, said.out + said.err
-    assert "Trust the 1 of 6 capabilities that were tried" in said.out
+    assert "1 of 1 trials as expected: no capability is shown in full" in said.out
     (page,) = (tmp_path / "out").glob("commissioning_*.md")
     text = page.read_text()
     assert "| ✓ | by how much | rows +0, columns +1 pixels | q=0.0391: rows" in text

@@ -20,6 +20,7 @@ from gbx_beamline.commissioning import (
     COLLOID,
     STATIC,
     TRIALS,
+    Finding,
     Part,
     TrialOutcome,
     judge,
@@ -313,17 +314,44 @@ def test_the_page_says_what_not_to_trust(static: ScanResult, moving: ScanResult,
     assert drawn.read_bytes().startswith(b"\x89PNG")
 
 
-def outcome(capability: str, verdict: Verdict) -> TrialOutcome:
-    from gbx_beamline.commissioning import Finding
-
-    finding = Finding(what="w", expected="e", found="f", verdict=verdict)
-    return TrialOutcome(name="shift", title="t", capability=capability, findings=(finding,), runs=("u",))
+def outcomes_of(**verdicts: Verdict) -> list[TrialOutcome]:
+    """Every trial passes but those named; None leaves one out."""
+    return [
+        TrialOutcome(
+            name=trial.name,
+            title=trial.title,
+            capability=trial.capability,
+            findings=(Finding(what="w", expected="e", found="f", verdict=verdicts.get(trial.name, "pass")),),
+            runs=("u",),
+        )
+        for trial in TRIALS.values()
+    ]
 
 
 def test_the_headline_is_as_good_as_the_worst() -> None:
-    good = [outcome(name, "pass") for name in CAPABILITIES]
-    assert headline(good) == "Trust it: every trial came out as expected"
-    assert headline(good[:2]) == "Trust the 2 of 6 capabilities that were tried"
-    assert headline([*good, outcome(CAPABILITIES[0], "undetermined")]).startswith("Trust 5 of 6 capabilities")
-    assert headline([*good, outcome(CAPABILITIES[0], "fail")]).startswith("Do not trust it: 1 of 6")
-    assert trust([])[CAPABILITIES[0]] is None
+    assert headline(outcomes_of(), simulated=True) == "Trust it: every trial came out as expected"
+    assert headline(outcomes_of(shift="undetermined"), simulated=True).startswith("Trust 5 of 6 capabilities")
+    assert headline(outcomes_of(shift="fail"), simulated=True) == "Do not trust it: 1 of 6 capabilities failed"
+
+
+def test_what_was_not_tried_is_not_trusted() -> None:
+    alone = [one for one in outcomes_of() if one.name == "flux_ramp"]
+    assert headline(alone, simulated=True) == "1 of 1 trials as expected: no capability is shown in full"
+    faults = next(one for one in trust(alone, simulated=True) if one.capability == alone[0].capability)
+    assert faults.verdict == "undetermined"
+    assert len(faults.untried) == 3
+    assert "not tried: The pattern moves by a pixel" in markdown(alone, about())
+    # At a beamline nobody knows the truth of grain boundaries: that is no gap of the campaign.
+    measured = [one for one in outcomes_of() if TRIALS[one.name].source != "simulated"]
+    assert headline(measured, simulated=False) == "Trust it: every trial came out as expected"
+    assert headline(measured, simulated=True).startswith("Trust 4 of 6")
+    assert "only a simulation knows: gbx demo --commission" in markdown(measured, about())
+
+
+def test_a_scan_that_failed_elsewhere_costs_only_what_needs_it(moving: ScanResult) -> None:
+    failure = ScanFailure(scan=moving.scan, kind="SeriesError", reason="no frames", provenance=moving.provenance)
+    scan = replace(moving, scan=replace(moving.scan, truth=TRUTH))
+    parts = [part(STATIC, failure, "transmission 1"), part(BOUNDARIES, scan, "the scan", answer(GOOD))]
+    assert set(verdicts(parts, BOUNDARIES).values()) == {"pass"}, "the floor is beside the answer, no part of it"
+    lost = [part(COLLOID, failure, "t"), part("halved", moving, "colloid", of="colloid: t")]
+    assert verdicts(lost, "halved") == {"what it is compared with": "undetermined"}
