@@ -26,6 +26,13 @@ from gbx_beamline.config._analysis import (
     Rule,
 )
 from gbx_beamline.config._base import LARGEST_Q, Strict
+from gbx_beamline.config._commissioning import (
+    ColloidConfig,
+    CommissioningConfig,
+    ExpectedConfig,
+    InjectedConfig,
+    SimulatedCommissioning,
+)
 from gbx_beamline.config._comparing import CompareConfig, FloorConfig
 from gbx_beamline.config._demo import DemoConfig, DemoDynamics
 from gbx_beamline.config._groups import GroupsConfig
@@ -66,18 +73,22 @@ __all__ = [
     "CatalogConfig",
     "ChannelConfig",
     "ClockConfig",
+    "ColloidConfig",
+    "CommissioningConfig",
     "CompareConfig",
     "Config",
     "CorrelationConfig",
     "DemoConfig",
     "DemoDynamics",
     "DoseConfig",
+    "ExpectedConfig",
     "FloorConfig",
     "GateConfig",
     "GeometryConfig",
     "GroupsConfig",
     "HealthConfig",
     "HoldConfig",
+    "InjectedConfig",
     "KafkaConfig",
     "LiveConfig",
     "MaskConfig",
@@ -94,6 +105,7 @@ __all__ = [
     "SampleConfig",
     "SelectionRule",
     "ServeConfig",
+    "SimulatedCommissioning",
     "SimulationConfig",
     "SweepConfig",
     "TracesConfig",
@@ -154,6 +166,7 @@ class Config(Strict):
     serve: ServeConfig = ServeConfig()
     catalog: CatalogConfig = CatalogConfig()
     demo: DemoConfig = DemoConfig()
+    commissioning: CommissioningConfig = CommissioningConfig()
     simulation: SimulationConfig = SimulationConfig()
     models: ModelsConfig = ModelsConfig()
     training: TrainingConfig = TrainingConfig()

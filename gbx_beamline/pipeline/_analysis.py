@@ -16,6 +16,7 @@ from gbx_beamline.frames import Series
 from gbx_beamline.pipeline._description import describe
 from gbx_beamline.pipeline._flags import (
     flags_of,
+    flux_flags,
     intensity_flags,
     movement_flags,
     segment_flags,
@@ -110,6 +111,7 @@ def analyze(
             *exclusions.words(),
             *segment_flags(exclusions, measured.each),
             *movement_flags(tt.names, care.motion, measured.found["jumps"], movement),
+            *flux_flags(tt.names, care.motion),
             *tt.notes,
         ),
         provenance=provenance(settings, catalog_array, series),

@@ -52,6 +52,15 @@ def movement_flags(
     return tuple(said)
 
 
+def flux_flags(names: Sequence[str], motion: Sequence[MotionCheck]) -> tuple[str, ...]:
+    """Where the intensity was not the same all the time, though there was beam."""
+    noted = [(name, note) for name, check in zip(names, motion, strict=False) for note in check.notes]
+    if noted and len(noted) == len(names) and len({note.split(" by ")[0] for _, note in noted}) == 1:
+        # All together is flux, or dose; one alone is the sample or its place.
+        return (f"{noted[0][1]}, in all q-ROIs: flux (g2 is normalised by each frame's own mean)",)
+    return tuple(f"q-ROI {name}: {note}" for name, note in noted)
+
+
 def segment_flags(exclusions: Exclusions, measured: Sequence[SegmentMeasure]) -> tuple[str, ...]:
     """Which parts of the series the numbers are of, and what of the others was not analysed."""
     said = [

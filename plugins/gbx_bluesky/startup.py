@@ -1,8 +1,9 @@
 """A beamline without beam, ready for IPython (``from gbx_bluesky.startup import *``) or ``start-re-manager``.
 
 Names: the RunEngine ``RE``, the devices ``eiger4m_single``, ``T_sample`` and ``traces``, the plans ``count_series``,
-``temperature_series`` and ``measure_until``, ``analysed_scans``, where the last one asks for results, and
-``catalog_writer``, which carries the documents.
+``temperature_series`` and ``measure_until``, ``analysed_scans``, where the last one asks for results, those of the
+commissioning suite (``static_reference``, ``colloid``, ``sample_scan``), and ``catalog_writer``, which carries the
+documents.
 
 Environment:
     GBX_CONFIG: A configs/*.yaml; its ``demo``, ``analysis`` and ``catalog`` sections count here.
@@ -31,6 +32,7 @@ from gbx_beamline.catalog import Catalog, connect
 from gbx_beamline.errors import CatalogUnreachableError
 from gbx_bluesky.adaptive import measure_until
 from gbx_bluesky.analysed import AnalysedScans
+from gbx_bluesky.commissioning import colloid, sample_scan, static_reference
 from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series, temperature_series
 from gbx_bluesky.run_engine import make_run_engine
@@ -41,9 +43,12 @@ __all__ = [
     "T_sample",
     "analysed_scans",
     "catalog_writer",
+    "colloid",
     "count_series",
     "eiger4m_single",
     "measure_until",
+    "sample_scan",
+    "static_reference",
     "temperature_series",
     "traces",
 ]

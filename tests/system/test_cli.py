@@ -45,6 +45,7 @@ OWN_COMMANDS = (
     "floor",
     "report",
     "doctor",
+    "commission",
     "demo",
     "import",
     "export",
