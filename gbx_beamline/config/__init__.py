@@ -177,7 +177,7 @@ class Config(Strict):
     def for_sample(self, sample: str | None, *, kept: SampleConfig | None = None) -> AnalysisConfig:
         """The analysis settings of one sample: those of its part here, and over them what the catalog keeps of it.
 
-        "Si [rebinned]", frames of Si with something done to them, is analysed as Si where it has no settings of its own.
+        "Si [rebinned]", frames of Si with something done to them, is analysed as Si unless it has settings of its own.
         """
         settings = self.analysis
         name = sample or ""

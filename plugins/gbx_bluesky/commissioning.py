@@ -173,7 +173,7 @@ def injected(
         detector,
         frames=feed.length,
         frame_time=feed.frame_time,
-        # A name of its own keeps such frames out of groups, pairs and averages of the sample; its settings hold for them.
+        # A name of its own keeps such frames out of groups, pairs and averages; the sample's settings hold for them.
         sample=f"{source.get('sample') or 'not named'} [{trial}]",
         transmission=float(source.get("transmission", 1.0)),
         md={**known, "commissioning": said},
