@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gbx_beamline import pipeline
-from gbx_beamline.config import AnalysisConfig, CatalogConfig, Config, RoiConfig, load_config
+from gbx_beamline.config import AnalysisConfig, CatalogConfig, Config, RoiConfig, load_config, sample_itself
 from gbx_beamline.errors import (
     CatalogError,
     DependencyError,
@@ -170,6 +170,8 @@ def settings_for(
     from gbx_beamline.catalog import latest_version
 
     version = latest_version(catalog, sample) if kept else None
+    if kept and version is None and sample:
+        version = latest_version(catalog, sample_itself(sample))
     settings = config.for_run(sample, rule, kept=None if version is None else version.settings)
     if rois is not None:
         settings = settings.model_copy(update={"rois": rois})

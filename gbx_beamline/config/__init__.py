@@ -6,6 +6,7 @@ because people write and read these files. The rest of the package is in SI.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ __all__ = [
     "TriggersConfig",
     "load_config",
     "parse_config",
+    "sample_itself",
 ]
 
 
@@ -173,9 +175,13 @@ class Config(Strict):
     paper_family: PaperFamilyConfig = PaperFamilyConfig()
 
     def for_sample(self, sample: str | None, *, kept: SampleConfig | None = None) -> AnalysisConfig:
-        """The analysis settings of one sample: those of its part here, and over them what the catalog keeps of it."""
+        """The analysis settings of one sample: those of its part here, and over them what the catalog keeps of it.
+
+        "Si [rebinned]", frames of Si with something done to them, is analysed as Si unless it has settings of its own.
+        """
         settings = self.analysis
-        for part in (self.samples.get(sample or ""), kept):
+        name = sample or ""
+        for part in (self.samples.get(name) or self.samples.get(sample_itself(name)), kept):
             if part is not None:
                 settings = part.over(settings)
         return settings
@@ -210,6 +216,11 @@ class Config(Strict):
         models = self.models.model_copy(update={"directory": here / self.models.directory})
         catalog = self.catalog.model_copy(update={"directory": here / self.catalog.directory})
         return _resolved(self, here).model_copy(update={"models": models, "catalog": catalog})
+
+
+def sample_itself(name: str) -> str:
+    """The sample, of a name that says in square brackets what was done to its frames: Si of "Si [rebinned]"."""
+    return re.sub(r" \[[^\[\]]*\]$", "", name)
 
 
 def load_config(path: Path | str) -> Config:

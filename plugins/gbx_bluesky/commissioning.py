@@ -154,7 +154,8 @@ def injected(
         trial: Name of the trial.
         part: Name of the run within it.
         expected: What judges must know, SI.
-        source: Start document of the recorded run: sample, temperature and transmission are its own.
+        source: Start document of the recorded run: temperature and transmission are its own, and the sample is
+            "NAME [trial]", which is analysed as NAME.
 
     Returns:
         uid of the run, in a tuple.
@@ -166,13 +167,14 @@ def injected(
             needed="a SimulatedEiger in front of an InjectedFeed",
             action="make the feed from the recorded scan first",
         )
-    known = {key: source[key] for key in ("temperature", "T_sample", "truth") if key in source}
+    known = {key: source[key] for key in ("temperature", "T_sample") if key in source}
     said = {**marked(campaign, trial, part, expected), "source": source["uid"]}
     uid = yield from count_series(
         detector,
         frames=feed.length,
         frame_time=feed.frame_time,
-        sample=str(source.get("sample") or "not named"),
+        # A name of its own keeps such frames out of groups, pairs and averages; the sample's settings hold for them.
+        sample=f"{source.get('sample') or 'not named'} [{trial}]",
         transmission=float(source.get("transmission", 1.0)),
         md={**known, "commissioning": said},
     )

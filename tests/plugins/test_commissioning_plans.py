@@ -128,7 +128,7 @@ def test_recorded_frames_are_taken_again_with_a_fault(tmp_path: Path, eiger: Any
     (start,) = starts_of(
         injected(detector, campaign="c", trial="rebinned", part="sample", expected={"of": "x"}, source=dict(source))
     )
-    assert (start["sample"], start["temperature"], start["acquire period"]) == ("Si", 421.0, 4.0)
+    assert (start["sample"], start["temperature"], start["acquire period"]) == ("Si [rebinned]", 421.0, 4.0)
     assert start["commissioning"]["source"] == source["uid"]
     taken = open_series(sorted_by_time(tmp_path / "again")[0])
     assert (taken.read(0, FRAMES // 2) == movie[:FRAMES].reshape(-1, 2, *SHAPE).sum(axis=1)).all()

@@ -105,7 +105,7 @@ def test_a_fault_is_put_into_a_recorded_scan_and_named(
     assert [run.uid for run in runs[:2]] == measured
     (injected,) = runs[2:]
     assert injected.said["source"] == measured[0]
-    assert injected.start["sample"] == "static reference"
+    assert injected.start["sample"] == "static reference [shift]"
     assert "reference" not in injected.start, "a scan with a fault is no reference"
     # What is there already is neither measured nor analysed again.
     assert gbx(*asked).code == 0
