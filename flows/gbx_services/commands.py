@@ -41,17 +41,18 @@ def doctor(config_path: Path | None) -> None:
 
 @click.command()
 @config_option
-def demo(config_path: Path | None) -> None:
+@click.option("--no-view", is_flag=True, help="Do not open the viewer at the end.")
+def demo(config_path: Path | None, no_view: bool) -> None:
     """Four simulated scans through RunEngine, Eiger files, catalog and flow, with their results.
 
-    A second run adds scans to the same catalog.
+    A second run adds scans to the same catalog. Where there is a display, `gbx view` opens at the end.
 
     Example: gbx demo
     """
     from gbx_services.demo import demo_config_file, run_demo
 
     config_path = config_path or demo_config_file()
-    run_demo(assemble.configuration(config_path), Console(), config_path=config_path)
+    run_demo(assemble.configuration(config_path), Console(), config_path=config_path, view=not no_view)
 
 
 @click.command("import")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +53,14 @@ def demo_config_file() -> Path:
     return installed if installed.exists() else Path(__file__).parents[2] / "configs" / CONFIG_NAME
 
 
-def run_demo(config: Config, console: Console, *, config_path: Path) -> None:
+def run_demo(config: Config, console: Console, *, config_path: Path, view: bool = True) -> None:
     """Measure the simulated temperature series, have each scan analysed as it ends, show the results.
 
     Args:
         config: What to simulate, and how to analyse it.
         console: Where to talk.
         config_path: Its file, from which the flow reads its settings.
+        view: True opens the viewer at the end, where somebody would see it.
 
     Raises:
         ServiceError: a service did not start, or an analysis did not come.
@@ -106,6 +109,8 @@ def run_demo(config: Config, console: Console, *, config_path: Path) -> None:
         scans = _Scans.of(catalog, records)
         catalog.close()
     _tell(console, scans, directory, time.monotonic() - began)
+    if view:
+        _open_viewer(console, config_path)
 
 
 @dataclass(frozen=True)
@@ -254,7 +259,28 @@ def _tell(console: Console, scans: _Scans, directory: Path, seconds: float) -> N
         f"  gbx report {first}                the report of one scan\n"
         f"  gbx analyze {first} --config FILE analyse it again with your own q-ROIs (the old result stays)\n"
         "  gbx analyze YOUR_master.h5 --ring 0.003:0.005\n"
-        "  gbx demo                           four more scans into the same catalog",
+        "  gbx demo                           four more scans into the same catalog\n"
+        "  gbx view                           look at them, and at what comes, in a window",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _open_viewer(console: Console, config_path: Path) -> None:
+    """Show the scans where somebody can see a window; a word where nobody can."""
+    from gbx_viewer.command import display_exists
+
+    if not display_exists():
+        console.print(
+            "\nThere is no display here: on a machine with one, `gbx view` shows these scans.", soft_wrap=True
+        )
+        return
+    # It outlives the demonstration, and is closed by whoever looks at it.
+    subprocess.Popen(
+        [sys.executable, "-m", "gbx_viewer", "--config", str(config_path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    console.print("\nThe viewer opens: it shows these scans, and those of a second `gbx demo` as they come.")

@@ -11,7 +11,18 @@ from gbx_beamline.catalog.comparisons import (
 from gbx_beamline.catalog.connect import Catalog, connect
 from gbx_beamline.catalog.groups import GroupedScan, MaterialDoseGroup, group_named, material_dose_groups
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
-from gbx_beamline.catalog.live import LiveSink, LiveSummary, end_live, find_live, live_key, load_live, sweep_live
+from gbx_beamline.catalog.listing import Entry, Listing, list_entries
+from gbx_beamline.catalog.live import (
+    LiveSink,
+    LiveSummary,
+    end_live,
+    find_live,
+    live_key,
+    live_revision,
+    load_live,
+    sweep_live,
+)
+from gbx_beamline.catalog.parts import RecordParts
 from gbx_beamline.catalog.publish import TiledSink
 from gbx_beamline.catalog.read import (
     RecordSummary,
@@ -30,12 +41,15 @@ __all__ = [
     "AttenuationSet",
     "AverageSummary",
     "Catalog",
+    "Entry",
     "Floors",
     "GroupedScan",
     "InferenceSummary",
+    "Listing",
     "LiveSink",
     "LiveSummary",
     "MaterialDoseGroup",
+    "RecordParts",
     "RecordSummary",
     "Reference",
     "SampleVersion",
@@ -59,7 +73,9 @@ __all__ = [
     "has_average",
     "known_samples",
     "latest_version",
+    "list_entries",
     "live_key",
+    "live_revision",
     "load_average",
     "load_inference",
     "load_live",

@@ -197,6 +197,18 @@ def load_live(catalog: Catalog, run_uid: str, rule: str = DEFAULT_RULE) -> LiveS
     )
 
 
+def live_revision(catalog: Catalog, run_uid: str, rule: str = DEFAULT_RULE) -> int:
+    """Number of the newest revision: whether ``load_live`` would find something new.
+
+    Raises:
+        RunNotFoundError: no live record of this run and rule.
+        SchemaError: written in another version.
+        CatalogError: unreachable.
+    """
+    with said_in_words(catalog.uri):
+        return int(_read_pointer(catalog, live_key(run_uid, rule))["revision"])
+
+
 def find_live(catalog: Catalog, *, unsettled: bool = False) -> list[LiveSummary]:
     """Summaries of the live records, oldest change first.
 

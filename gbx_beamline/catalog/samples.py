@@ -106,7 +106,8 @@ def known_samples(catalog: Catalog) -> list[str]:
 
 def array_path(catalog: Catalog, attempt: str, name: str) -> str:
     """Path of an array of an attempt from the root that ``Catalog.array`` starts from."""
-    above = len(catalog.root.path_parts)
+    # The root of a server has an empty name.
+    above = sum(bool(part) for part in catalog.root.path_parts)
     return "/".join([*catalog.processed.path_parts[above:], schema.ATTEMPTS, attempt, name])
 
 

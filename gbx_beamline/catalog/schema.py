@@ -269,13 +269,14 @@ def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanR
         # Records of schema version 2 have none of these.
         analysed=None if analysed is None else (analysed[0], analysed[1]),
         segments=tuple(record(SegmentMeasure, one) for one in metadata.get("segments", ())),
-        traces=_traces_from(metadata.get("traces"), arrays),
+        traces=traces_from(metadata.get("traces"), arrays),
         exposure=None if exposure is None else record(Exposure, exposure),
         movement=None if movement is None else record(Movement, movement),
     )
 
 
-def _traces_from(entry: Mapping[str, Any] | None, arrays: Mapping[str, Any]) -> Traces | None:
+def traces_from(entry: Mapping[str, Any] | None, arrays: Mapping[str, Any]) -> Traces | None:
+    """The side traces again; None where a record has none."""
     if entry is None:
         return None
     listed = [record(Trace, one, values=arrays["traces"][i]) for i, one in enumerate(entry["traces"])]

@@ -73,7 +73,7 @@ def _write_intensity(xpcs: h5py.Group, record: WholeRecord) -> None:
     temporal = xpcs.create_group("temporal_mean")
     image = np.nan_to_num(record.result.mean_image)
     field(temporal, "scattering_2d", image[None])
-    field(temporal, "scattering_1d", tt.mean_counts[None])
+    field(temporal, "scattering_1d", record.maps.mean_counts[None])
     parts = np.array_split(means, min(_SEGMENTS, means.shape[1]), axis=1)
     field(temporal, "scattering_1d_segments", np.array([part.mean(axis=1) for part in parts]))
     spatial = xpcs.create_group("spatial_mean")
@@ -93,7 +93,7 @@ def _write_multi_tau(xpcs: h5py.Group, record: WholeRecord) -> None:
 
 
 def _write_two_time(xpcs: h5py.Group, record: WholeRecord) -> None:
-    tt = record.result.two_time
+    tt = record.maps
     twotime = xpcs.create_group("twotime")
     maps = twotime.create_group("correlation_map")
     for roi, g2 in enumerate(tt.g2, start=1):

@@ -39,6 +39,7 @@ def write_nxxpcs(record: WholeRecord, file: h5py.File) -> tuple[str, ...]:
     _write_sample(entry, record)
     _write_data(entry, record)
     _write_two_time(entry, record)
+    _write_traces(entry, record)
     _write_processing(entry, record)
     write_s_noneq(entry, record)
     write_kinetics(entry, record)
@@ -137,18 +138,31 @@ def _write_two_time(entry: h5py.Group, record: WholeRecord) -> None:
         baseline_reference=1, first_point_for_fit=0,
     )  # fmt: skip
     field(twotime, "g2_err_from_two_time_corr_func", curve.error.T, "1", storage_mode="one_array_q_last")
+    field(twotime, "analysed_rows", record.rows, "count", description="the part that g2 and all numbers are of")
     time = np.arange(tt.g2.shape[-1]) * tt.frame_time
     field(twotime, "t1", time, "s", long_name="time since the first frame (s)")
     field(twotime, "t2", time, "s", long_name="time since the first frame (s)")
     _write_rois(twotime, record)
     field(twotime, "diagonal", tt.diagonal, "1", description="by factorial moment: free of shot noise")
-    field(twotime, "contrast", tt.contrast, "1")
+    field(twotime, "contrast", record.maps.contrast, "1")
     field(twotime, "static_baseline", tt.static_baseline, "1")
     field(twotime, "frame_means", tt.frame_means, "count", description="counts per pixel")
     field(twotime, "valid_frames", tt.valid_frames.astype(np.uint8), "1")
-    field(twotime, "mean_counts", tt.mean_counts, "count", description="per pixel and frame")
+    field(twotime, "mean_counts", record.maps.mean_counts, "count", description="per pixel and frame")
     field(twotime, "pixels", tt.pixels, "count")
     field(twotime, "frames_per_cell", tt.frames_per_cell, "count")
+
+
+def _write_traces(entry: h5py.Group, record: WholeRecord) -> None:
+    """Temperature, beam, stage on detector time, where the run has them."""
+    traces = record.result.traces
+    if traces is None or not traces.traces:
+        return
+    first = traces.traces[0].name
+    data = group(entry, "traces", "NXdata", signal=first, axes=["time"])
+    field(data, "time", traces.time, "s", long_name="time since the first frame (s)", clock=traces.clock)
+    for trace in traces.traces:
+        field(data, trace.name, trace.values, trace.unit, source=trace.source)
 
 
 def _write_rois(data: h5py.Group, record: WholeRecord) -> None:

@@ -51,6 +51,7 @@ def find_in_nxxpcs(file: h5py.File, name: str) -> Found:
     if found.frame_time is not None and cells is not None and cells >= 1:
         found.frame_time *= cells
     _take_counts(found, twotime, count)
+    _cut_to_segment(found, array_of(twotime, "analysed_rows", (2,)))
     _take_head(found, entry)
     image = image_of(_group(entry, "data") or entry, "frame_average")
     found.mean_image = None if image is None else image.astype(np.float32)
@@ -106,6 +107,21 @@ def _take_counts(found: Found, twotime: h5py.Group, count: int) -> None:
     there = {name: array for name, array in arrays.items() if array is not None}
     if len(there) == len(shapes):
         found.counts = there
+
+
+def _cut_to_segment(found: Found, rows: NDArray[Any] | None) -> None:
+    """Only the part of our own maps that their numbers were of: pairs of frames across a dump are no dynamics."""
+    cells = found.maps.shape[0]
+    if rows is None or rows.dtype.kind not in "iu":
+        return
+    start, stop = int(rows[0]), int(rows[1])
+    if not 0 <= start < stop <= cells or stop - start == cells:
+        return
+    found.maps = found.maps[start:stop, start:stop]
+    for name in ("diagonal", "frame_means"):
+        if name in found.counts:
+            found.counts[name] = found.counts[name][:, start:stop]
+    found.notes.append(f"only the analysed segment was taken, rows {start} to {stop - 1} of {cells}")
 
 
 def _take_head(found: Found, entry: h5py.Group) -> None:

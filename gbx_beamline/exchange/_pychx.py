@@ -6,7 +6,6 @@ along the first axis, q-ROIs along the last, counted from 0.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -31,7 +30,7 @@ def write_pychx(record: WholeRecord, file: h5py.File) -> tuple[str, ...]:
     Returns:
         What a reader must know, in words.
     """
-    tt = record.result.two_time
+    tt = record.maps
     _write_dictionary(file, "md", _metadata(record))
     _write_dictionary(file, "qval_dict", _q_values(record))
     for name, value in _arrays(record).items():
@@ -45,6 +44,8 @@ def write_pychx(record: WholeRecord, file: h5py.File) -> tuple[str, ...]:
     for roi, g2 in enumerate(tt.g2):
         stack[:, :, roi] = g2
     words = ["bad frames are rows of NaN in g12b and stand in bad_frame_list"] if not tt.valid_frames.all() else []
+    if record.rows != (0, record.result.two_time.g2.shape[-1]):
+        words.append(f"only the analysed segment, rows {record.rows[0]} to {record.rows[1] - 1} of the series")
     if not np.isfinite(record.q_par).all():
         words.append("q of the q-ROIs is not known: qval_dict counts them instead")
     return tuple(words)
@@ -58,7 +59,7 @@ def _write_dictionary(file: h5py.File, name: str, values: dict[str, Any]) -> Non
 
 def _metadata(record: WholeRecord) -> dict[str, Any]:
     """``md``; what is not known is left out, as it is there."""
-    scan, geometry, tt = record.result.scan, record.result.geometry, record.result.two_time
+    scan, geometry, tt = record.result.scan, record.result.geometry, record.maps
     known = {
         "uid": scan.run_uid,
         "sample": scan.sample,
@@ -76,6 +77,7 @@ def _metadata(record: WholeRecord) -> dict[str, Any]:
         "x_pixel_size": geometry.pixel_size_x,
         "y_pixel_size": geometry.pixel_size_y,
         "scat_geometry": "gi_saxs" if geometry.mode == "gisaxs" else "saxs",
+        "gbx_first_frame": record.rows[0] * tt.frames_per_cell,
         "gbx_record": record.key,
         "gbx_version": record.result.provenance.package_version,
         "gbx_config_hash": record.result.provenance.config_hash,
@@ -95,10 +97,9 @@ def _q_values(record: WholeRecord) -> dict[str, Any]:
 
 
 def _arrays(record: WholeRecord) -> dict[str, Any]:
-    result, tt = record.result, record.result.two_time
+    result, tt = record.result, record.maps
     # Their plain mean of ratios, whatever the record's own convention is: what their functions make of g12b.
-    part = result.analysed_two_time
-    maps, curve = one_time(replace(part, fine=None), "pychx"), one_time(part, "pychx")
+    maps, curve = record.of_maps("pychx"), one_time(tt, "pychx")
     binned = [multi_tau(curve.tau, g2, error) for g2, error in zip(curve.g2, curve.error, strict=True)]
     total = (tt.frame_means * tt.pixels[:, None]).sum(axis=0)
     corrected = [
@@ -112,7 +113,7 @@ def _arrays(record: WholeRecord) -> dict[str, Any]:
         "avg_img": result.mean_image,
         "imgsum": total,
         "bad_frame_list": np.flatnonzero(~tt.valid_frames),
-        "times_roi": np.arange(tt.frame_means.shape[1]) * tt.frame_time,
+        "times_roi": result.analysed_start + np.arange(tt.frame_means.shape[1]) * tt.frame_time,
         "mean_int_sets": tt.frame_means.T,
         "taus": binned[0].tau,
         "g2": np.stack([one.g2 for one in binned], axis=1),

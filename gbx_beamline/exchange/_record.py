@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.correlation import one_time
-from gbx_beamline.records import OneTime, ScanInference, ScanResult
+from gbx_beamline.records import OneTime, ScanInference, ScanResult, TwoTime
 
 ANGSTROM = 1e-10
 """m; q in 1/m times this is q in 1/Angstrom."""
@@ -55,24 +56,32 @@ class WholeRecord:
         """s between frames of the detector; cells of the maps may be averages over several."""
         return self.result.two_time.frame_time / self.result.two_time.frames_per_cell
 
-    def of_maps(self) -> OneTime:
-        """One-time g2 along the diagonals of the analysed part of the maps, on their cells, by the record's
-        convention."""
-        return one_time(replace(self.result.analysed_two_time, fine=None), self.result.one_time.convention)
+    @property
+    def maps(self) -> TwoTime:
+        """The part of the maps that the record's numbers are of; pairs of frames across a dump or a ramp are no
+        dynamics, and other programs would take them for it."""
+        return self.result.analysed_two_time
 
-    def of_ages(self) -> Iterator[tuple[int, int, OneTime]]:
-        """One-time g2 of each of ``AGES`` parts: first cell of the maps, cell after the last, curve within the part.
+    @property
+    def rows(self) -> tuple[int, int]:
+        """First row of ``maps`` among those of the whole series, and the one to end before."""
+        return self.result.analysed or (0, self.result.two_time.g2.shape[-1])
 
-        Parts are those of the segment that was analysed; one too short to be parted gives none.
-        """
-        tt = self.result.two_time
-        first, last = self.result.analysed or (0, tt.g2.shape[-1])
-        cells = last - first
+    def of_maps(self, convention: Literal["ratio_of_sums", "pychx"] | None = None) -> OneTime:
+        """One-time g2 along the diagonals of ``maps``, on their cells; by the record's convention unless told."""
+        return one_time(replace(self.maps, fine=None), convention or self.result.one_time.convention)
+
+    def of_ages(self) -> Iterator[tuple[float, float, OneTime]]:
+        """One-time g2 of each of ``AGES`` parts: its beginning and end, s since the first frame of the series, and the
+        curve within it. ``maps`` too short to be parted give none."""
+        tt = self.maps
+        cells = tt.g2.shape[-1]
         if cells < 2 * AGES:
             return
-        edges = first + np.linspace(0, cells, AGES + 1).astype(int)
-        for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            yield start, stop, one_time(tt.between(start, stop), self.result.one_time.convention)
+        edges = np.linspace(0, cells, AGES + 1).astype(int).tolist()
+        for start, stop in pairwise(edges):
+            curve = one_time(tt.between(start, stop), self.result.one_time.convention)
+            yield (self.rows[0] + start) * tt.frame_time, (self.rows[0] + stop) * tt.frame_time, curve
 
 
 def iso_time(seconds: float) -> str:

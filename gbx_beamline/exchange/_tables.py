@@ -18,6 +18,9 @@ from gbx_beamline.records import Inference, NonEquilibrium, Refusal, ScanInferen
 
 PROVENANCE = "provenance.json"
 
+_UNIT_WORDS = {"1": "relative", "1/s": "per_s"}
+"""Units that make no name of a column as they are."""
+
 Row = Mapping[str, Any]
 
 _PARAMETERS = {"diffusivity": "diffusivity_m2_per_s", "gamma": "gamma_J_s_per_m4", "gb_fraction": "gb_fraction"}
@@ -40,6 +43,8 @@ def write_tables(record: WholeRecord, folder: Path) -> tuple[str, ...]:
         "s_noneq_ages.csv": _s_noneq_ages(record),
         "kinetics.csv": _kinetics(record),
         "frames.csv": _frames(record),
+        "segments.csv": _segments(record),
+        "traces.csv": _traces(record),
         "inference.csv": (_inference(inference) for inference in record.inferences),
     }
     written = []
@@ -92,18 +97,17 @@ def _one_time(record: WholeRecord) -> Iterator[Row]:
 
 
 def _ages(record: WholeRecord) -> Iterator[Row]:
-    cell = record.result.two_time.frame_time
     parts = list(record.of_ages())
     for roi in range(len(record.result.rois)):
         for start, stop, curve in parts:
-            age = {"age_start_s": start * cell, "age_stop_s": stop * cell}
+            age = {"age_start_s": start, "age_stop_s": stop}
             values = zip(curve.tau.tolist(), curve.g2[roi].tolist(), curve.error[roi].tolist(), strict=True)
             for tau, g2, error in values:
                 yield _roi(record, roi) | age | {"tau_s": tau, "g2": g2, "g2_error": error}
 
 
 def _s_noneq(record: WholeRecord) -> Iterator[Row]:
-    tt = record.result.analysed_two_time
+    tt = record.maps
     for roi, one in enumerate(record.result.nonequilibrium):
         yield (
             _roi(record, roi)
@@ -168,6 +172,26 @@ def _frames(record: WholeRecord) -> Iterator[Row]:
                 "counts_per_pixel": mean,
                 "valid": valid,
             }
+
+
+def _segments(record: WholeRecord) -> Iterator[Row]:
+    for part in record.result.exclusions.segments:
+        yield {
+            "start_s": part.start_time,
+            "stop_s": part.stop_time,
+            "kind": part.kind,
+            "temperature_K": part.temperature,
+            "reason": part.reason,
+        }
+
+
+def _traces(record: WholeRecord) -> Iterator[Row]:
+    traces = record.result.traces
+    if traces is None:
+        return
+    names = {trace.name: f"{trace.name}_{_UNIT_WORDS.get(trace.unit, trace.unit)}" for trace in traces.traces}
+    for cell, time in enumerate(traces.time.tolist()):
+        yield {"time_s": time} | {names[trace.name]: float(trace.values[cell]) for trace in traces.traces}
 
 
 def _inference(said: ScanInference) -> Row:

@@ -3,7 +3,9 @@
 # No ``from __future__ import annotations`` here: the queue server reads the plans' annotations as objects.
 import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import bluesky.plan_stubs as bps
@@ -102,38 +104,48 @@ def measure_until(
     if flux is not None:
         told["gigaphotons_per_s"] = flux / GIGA
 
-    def scan(number: int, so_far: dict[str, Any]) -> Plan:
-        own = {"plan_name": "measure_until", "measure_until": {**told, "scan": number, **so_far}}
-        return (
-            yield from count_series(
-                detector,
-                frames=frames,
-                frame_time=frame_time,
-                sample=sample,
-                triggers=triggers,
-                transmission=transmission,
-                temperature=temperature,
-                traces=traces,
-                md={**own, **(md or {})},
-            )
-        )
+    scan = partial(
+        count_series,
+        detector,
+        frames=frames,
+        frame_time=frame_time,
+        sample=sample,
+        triggers=triggers,
+        transmission=transmission,
+        temperature=temperature,
+        traces=traces,
+    )
+    return (yield from _repeated(scan, results, aim, limits, float(result_timeout), told, md or {}))
 
+
+def _repeated(
+    scan: Callable[..., Plan],
+    results: Movable,
+    aim: Aim,
+    limits: "Limits",
+    patience: float,
+    told: Mapping[str, Any],
+    md: Mapping[str, Any],
+) -> Plan:
+    """Scans until enough is known or a limit is met; their uids."""
     progress = _Progress()
     while (stop := limits.met(len(progress.uids), progress)) is None:
-        uid = yield from scan(len(progress.uids) + 1, {**limits.used(len(progress.uids)), **progress.known()})
+        done = len(progress.uids)
+        now = {**told, "scan": done + 1, **limits.used(done), **progress.known()}
+        uid = yield from scan(md={"plan_name": "measure_until", "measure_until": now, **md})
         progress.took(uid)
         question = Question(
             uids=tuple(progress.uids),
             aim=aim,
             overdue=frozenset(progress.overdue),
-            timeout=min(LATE_SECONDS, result_timeout) if progress.stalled else result_timeout,
+            timeout=min(LATE_SECONDS, patience) if progress.stalled else patience,
         )
         yield from bps.abs_set(results, question, wait=True)
-        progress.learned(getattr(results, "answer", None), sample)
+        progress.learned(getattr(results, "answer", None))
         if progress.reached:
             stop = "the aim is reached"
             break
-    logger.info("measure_until of %s stops after %d scans: %s", sample, len(progress.uids), stop)
+    logger.info("measure_until stops after %d scans: %s", len(progress.uids), stop)
     return tuple(progress.uids)
 
 
@@ -244,7 +256,7 @@ class _Progress:
         self.uids.append(uid)
         self.longest = max(self.longest, time.monotonic() - self._last)
 
-    def learned(self, answer: Answer | None, sample: str) -> None:
+    def learned(self, answer: Answer | None) -> None:
         """Take in what the results say, and tell it."""
         self._last = time.monotonic()
         if answer is None:
@@ -257,7 +269,7 @@ class _Progress:
             logger.warning("measuring goes on to its limits: %s", answer.late)
         if judged is not None:
             self._judged = judged
-            logger.info("%s after %d scans: %s", sample, len(self.uids), judged.words)
+            logger.info("after %d scans: %s", len(self.uids), judged.words)
             if self.uids[-1] in judged.failed:
                 logger.warning("run %s does not count: %s", self.uids[-1][:8], judged.failed[self.uids[-1]])
 

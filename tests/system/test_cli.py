@@ -49,6 +49,7 @@ OWN_COMMANDS = (
     "import",
     "export",
     "serve",
+    "view",
     "queue",
     "reprocess",
     "average",

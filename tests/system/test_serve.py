@@ -259,8 +259,8 @@ def test_fifty_scans_in_a_row_whatever_breaks(started: Callable[..., Service]) -
         mishaps.take()
         # In the middle of whatever is under way by then.
         threading.Event().wait(chance.uniform(0.0, 2.0))
-        while name and not mishaps.happen(name):
-            mishaps.take()
+        if name:
+            wait_for(f"what is needed for {name!r}", lambda name=name: mishaps.happen(name))
     mishaps.over()
     assert mishaps.happened == dict.fromkeys(mishaps.known, 4)
     runs = mishaps.runs

@@ -19,7 +19,7 @@ from nexusformat.nexus import validate
 from gbx_beamline.correlation import one_time
 from gbx_beamline.errors import InputError, MapError
 from gbx_beamline.exchange import FORMATS, WholeRecord, export, read_result, result_format
-from gbx_beamline.records import Geometry, RoiSet
+from gbx_beamline.records import Geometry, RoiSet, Segment, Trace, Traces
 
 FILES = ("nxxpcs", "pychx")
 
@@ -249,6 +249,52 @@ def test_cells_of_several_frames_keep_their_time(record: WholeRecord, tmp_path: 
         steps: Any = file["entry/data/delay_difference"]
         assert steps[1] == 4
         assert steps[1] * file["entry/instrument/detector_1/frame_time"][()] == curve.tau[1]  # type: ignore[index]
+
+
+def segmented(record: WholeRecord) -> WholeRecord:
+    """The same scan with a dump before row 25: its numbers are of what comes after."""
+    result = replace(record.result, analysed=(25, FRAMES))
+    temperature = Trace(name="temperature", unit="K", source="stage", readings=9, values=np.float32([300, np.nan, 302]))
+    current = Trace(name="ring_current", unit="A", source="ring", readings=9, values=np.float32([0.5, 0.4, 0.5]))
+    traces = Traces(frames_per_cell=20, cell=10.0, clock="trigger", traces=(temperature, current))
+    parts = (
+        Segment(start=0, stop=25, start_time=0.0, stop_time=12.5, kind="no beam", reason="dump"),
+        Segment(start=25, stop=FRAMES, start_time=12.5, stop_time=30.0, kind="hold", temperature=301.0),
+    )
+    one = one_time(result.analysed_two_time)
+    exclusions = replace(result.exclusions, segments=parts)
+    return replace(record, result=replace(result, one_time=one, traces=traces, exclusions=exclusions))
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_no_pair_of_frames_across_a_dump_is_taken_for_dynamics(form: str, record: WholeRecord, tmp_path: Path) -> None:
+    parted = segmented(record)
+    path, words = export(parted, form, tmp_path / "scan.h5")
+    back = read_result(path).two_time
+    np.testing.assert_array_equal(back.g2, record.result.two_time.g2[:, 25:, 25:])
+    with h5py.File(path) as file:
+        found: Any = file
+        if form == "nxxpcs":
+            np.testing.assert_array_equal(found["entry/twotime/two_time_corr_func"][()], record.result.two_time.g2)
+            np.testing.assert_array_equal(
+                found["entry/twotime/g2_from_two_time_corr_func"][()], parted.result.one_time.g2.T
+            )
+            np.testing.assert_array_equal(found["entry/traces/temperature"][()], np.float32([300, np.nan, 302]))
+            assert found["entry/traces/ring_current"].attrs["units"] == "A"
+            assert found["xpcs/twotime/correlation_map/c2_00001"].shape == (FRAMES - 25, FRAMES - 25)
+        else:
+            assert any("only the analysed segment, rows 25 to 59" in word for word in words)
+            assert found["md"].attrs["gbx_first_frame"] == 25
+
+
+def test_tables_have_segments_traces_and_ages_in_true_time(record: WholeRecord, tmp_path: Path) -> None:
+    folder, _ = export(segmented(record), "csv", tmp_path / "tables")
+    assert pd.read_csv(folder / "ages.csv")["age_start_s"].min() == 12.5
+    assert pd.read_csv(folder / "segments.csv")["kind"].tolist() == ["no beam", "hold"]
+    traces = pd.read_csv(folder / "traces.csv")
+    assert list(traces.columns) == ["time_s", "temperature_K", "ring_current_A"]
+    assert traces["temperature_K"].isna().tolist() == [False, True, False]
+    assert traces["time_s"].tolist() == [5.0, 15.0, 25.0]
 
 
 # --- files of others

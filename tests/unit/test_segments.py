@@ -290,7 +290,7 @@ def test_what_is_exported_knows_nothing_of_the_other_hold(analysed: Callable[...
     result = analysed(np.repeat([300.0, 310.0], [40, 56]))
     whole = WholeRecord(key="", created=0.0, result=result)
     np.testing.assert_array_equal(whole.of_maps().g2, one_time(result.two_time.between(48, 96)).g2)
-    assert [(start, stop) for start, stop, _ in whole.of_ages()][:: AGES - 1] == [(48, 57), (86, 96)]
+    assert [(start, stop) for start, stop, _ in whole.of_ages()][:: AGES - 1] == [(24.0, 28.5), (43.0, 48.0)]
 
 
 def test_the_report_draws_traces_under_the_map_on_its_time_axis(analysed: Callable[..., ScanResult]) -> None:
