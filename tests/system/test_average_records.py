@@ -24,7 +24,7 @@ from gbx_tiled.embedded import CatalogAddress
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 
@@ -125,6 +125,7 @@ def test_the_command_prints_a_row_per_q_roi_and_draws_the_page(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(assemble.URI_VARIABLE, catalog_address.uri)
     monkeypatch.setenv("TILED_API_KEY", catalog_address.api_key)
+    monkeypatch.setenv(assemble.STORE_VARIABLE, str(catalog_address.store))
     uids = published(catalog, results, "av-command")
     said = in_process(monkeypatch, capsys, "average", "--sample", "av-command", "--out", "page.png")
     assert said.code == 0, said.err

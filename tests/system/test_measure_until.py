@@ -39,7 +39,7 @@ SCAN: dict[str, Any] = {"frames": 100, "frame_time": 1.0}
 
 @contextmanager
 def opened(address: CatalogAddress) -> Iterator[Catalog]:
-    with closing(connect(address.uri, address.api_key)) as catalog:
+    with closing(connect(address.uri, address.api_key, store=address.store)) as catalog:
         yield catalog
 
 

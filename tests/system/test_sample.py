@@ -48,7 +48,7 @@ Take = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 
@@ -83,6 +83,7 @@ def gbx(
     monkeypatch.setenv(assemble.CONFIG_VARIABLE, str(tmp_path / "gbx.yaml"))
     monkeypatch.setenv(assemble.URI_VARIABLE, catalog_address.uri)
     monkeypatch.setenv("TILED_API_KEY", catalog_address.api_key)
+    monkeypatch.setenv(assemble.STORE_VARIABLE, str(catalog_address.store))
     return lambda *arguments: in_process(monkeypatch, capsys, *arguments)
 
 
