@@ -39,6 +39,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_custom_sections = [("Environment", "params_style")]
 python_use_unqualified_type_names = True
 # Where a name is an alias of the public one, as `two_time` is, the short name is what people type.
 add_module_names = False

@@ -5,7 +5,7 @@ Used inside ``{eval-rst}``, because docstrings are reStructuredText::
     .. gbx-configuration::          every key of a configs/*.yaml, from the pydantic models
     .. gbx-records::                the dataclasses of gbx_beamline.records
     .. gbx-versions::               numbers of schema and algorithm
-    .. gbx-public:: gbx_beamline    the names in a module's __all__
+    .. gbx-public:: gbx_beamline    classes and functions in a module's __all__
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
+import gbx_beamline
 from gbx_beamline import records
 
 
@@ -35,6 +37,11 @@ def attribute_docs(cls: type) -> dict[str, str]:
                 name: " ".join(lines).strip() for (owner, name), lines in found.items() if owner == base.__qualname__
             }
     return docs
+
+
+def as_restructured_text(text: str) -> str:
+    """``|q|`` and ``configs/*.yaml`` as people write them, which reStructuredText takes for markup."""
+    return re.sub(r"\|(\w+)\|", r"\\|\1\\|", text).replace("/*", r"/\*")
 
 
 class _Generated(SphinxDirective):
@@ -51,7 +58,7 @@ class _Generated(SphinxDirective):
 
     def parsed(self, text: str) -> list[nodes.Node]:
         """Nodes of a docstring."""
-        return self.parse_text_to_nodes(text) if text else []
+        return self.parse_text_to_nodes(as_restructured_text(text)) if text else []
 
     def table(self, head: Iterable[str], rows: Iterable[Iterable[str]], widths: Iterable[int]) -> nodes.table:
         """A table whose cells are reStructuredText."""
@@ -133,18 +140,26 @@ class PublicDirective(_Generated):
         """One object description a name, in the order of ``__all__``."""
         module = self.arguments[0]
         offered = importlib.import_module(module)
-        text = "\n".join(
-            _described(module, name, getattr(offered, name)) for name in sorted(offered.__all__, key=str.lower)
-        )
+        # What the package itself offers stands there, once.
+        names = [
+            name for name in offered.__all__ if module == gbx_beamline.__name__ or name not in gbx_beamline.__all__
+        ]
+        text = "\n".join(_described(module, name, getattr(offered, name)) for name in sorted(names, key=str.lower))
         return self.parse_text_to_nodes(text, allow_section_headings=False)
 
 
 def _described(module: str, name: str, found: Any) -> str:
     if inspect.isclass(found):
         return f".. autoclass:: {module}.{name}\n   :members:\n"
-    if callable(found):
-        return f".. autofunction:: {module}.{name}\n"
-    return f".. autodata:: {module}.{name}\n   :no-value:\n"
+    return f".. autofunction:: {module}.{name}\n" if inspect.isroutine(found) else ""
+
+
+def _in_docstring(_app: Sphinx, _what: str, _name: str, _found: Any, _options: Any, lines: list[str]) -> None:
+    lines[:] = [as_restructured_text(line) for line in lines]
+
+
+def _in_help(_app: Sphinx, _context: Any, lines: list[str]) -> None:
+    lines[:] = [as_restructured_text(line) for line in lines]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -157,4 +172,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     }
     for name, directive in directives.items():
         app.add_directive(name, directive)
+    app.connect("autodoc-process-docstring", _in_docstring)
+    for part in ("description", "options", "arguments"):
+        app.connect(f"sphinx-click-process-{part}", _in_help)
     return {"version": "1", "parallel_read_safe": True}

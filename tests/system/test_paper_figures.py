@@ -21,7 +21,7 @@ from gbx_beamline.figures.paper import paper_scans
 from gbx_beamline.figures.paper._pages import captioned
 from gbx_beamline.figures.style import Place
 from gbx_beamline.pipeline import adopt
-from gbx_beamline.records import Inference, Refusal, ScanInfo, ScanInference
+from gbx_beamline.records import Inference, Refusal, ScanInfo
 from gbx_beamline.simulation.ensemble import simulate_ensemble
 from gbx_tiled.embedded import CatalogAddress
 
@@ -96,7 +96,7 @@ def test_the_newest_result_at_each_temperature_with_what_the_model_says(publishe
 
 
 def test_a_sample_without_results_is_refused_with_what_to_do(published: None, catalog: Catalog) -> None:
-    with pytest.raises(InputError, match="no result of the sample 'nothing'.*gbx demo"):
+    with pytest.raises(InputError, match=r"no result of the sample 'nothing'.*gbx demo"):
         paper_scans(catalog, sample="nothing")
 
 

@@ -10,16 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from gbx_beamline.figures import style, words
 from gbx_beamline.figures._simulation_axes import parameter_axis
 from gbx_beamline.figures._simulation_bins import Edges
 from gbx_beamline.figures._simulation_ensemble import EnsembleView
-from gbx_beamline.figures._simulation_phase_page import PLANES, binned_planes
+from gbx_beamline.figures._simulation_phase_page import PLANES, SCALE_FREE, binned_planes
 from gbx_beamline.figures._simulation_words import LABELS
 from gbx_beamline.figures.paper._scans import PaperScan
 from gbx_beamline.figures.style import Place
-from gbx_beamline.records import PARAMETERS, Estimate
+from gbx_beamline.records import PARAMETERS
 
 _PLANE, _LEFT, _GAP = 3.5, 1.0, 1.1
 _TOP, _LOWER = 2.2, 2.7
@@ -35,7 +36,7 @@ def inferred_page(scans: Sequence[PaperScan], ensemble: EnsembleView) -> Figure:
         scans: coldest first, at least one of them with an answer.
         ensemble: whose S_noneq is behind them.
     """
-    lower = _TOP + _PLANE + 1.35
+    lower = _TOP + _PLANE + 1.0
     figure = style.blank_page(_WIDTH, lower + _LOWER + 0.75)
     sample = scans[0].result.scan.sample or "sample not named"
     style.page_text(figure, 0.35, 0.3, words.shortened(sample, 60), fontsize=style.HEAD, fontweight="bold")
@@ -65,11 +66,10 @@ def undetermined(scan: PaperScan, name: str) -> bool:
 def _planes(
     figure: Figure, scans: Sequence[PaperScan], ensemble: EnsembleView, colours: dict[str, tuple[float, ...]]
 ) -> None:
+    scale = Normalize(0.0, 1.0)
     for column, (plane, found) in enumerate(zip(PLANES, binned_planes(ensemble), strict=True)):
-        place = Place(_LEFT + column * (_PLANE + _GAP), _TOP, _PLANE, _PLANE)
-        axes = style.page_axes(figure, place)
+        axes = style.page_axes(figure, Place(_LEFT + column * (_PLANE + _GAP), _TOP, _PLANE, _PLANE))
         axes.set_facecolor(style.NEUTRAL)
-        scale = Normalize(0.0, 1.0)
         axes.pcolormesh(
             found.x.values,
             found.y.values,
@@ -79,35 +79,43 @@ def _planes(
             edgecolors="white",
             linewidth=0.5,
         )
-        parameter_axis(axes, "x", plane[0], found.x)
-        parameter_axis(axes, "y", plane[1], found.y)
+        for which, name, edges in (("x", plane[0], found.x), ("y", plane[1], found.y)):
+            parameter_axis(axes, which, name, _with_answers(edges, name, scans))
         for scan in scans:
-            _cross(axes, scan, plane, (found.x, found.y), colours[scan.key])
-        bar = style.page_axes(figure, Place(place.left, _TOP - 0.42, _PLANE, 0.13))
-        figure.colorbar(ScalarMappable(scale, "Blues"), cax=bar, orientation="horizontal")
-        bar.xaxis.set_ticks_position("top")
-        bar.tick_params(labelsize=style.SMALL, colors=style.INK, length=3, pad=1)
-        if column == 0:
-            style.page_text(
-                figure, place.left, _TOP - 0.92, "median √S_noneq of simulated members", fontsize=style.SMALL
-            )
+            _cross(axes, scan, plane, colours[scan.key])
+    bar = style.page_axes(figure, Place(_LEFT, _TOP - 0.42, 2 * _PLANE + _GAP, 0.13))
+    figure.colorbar(ScalarMappable(scale, "Blues"), cax=bar, orientation="horizontal")
+    bar.xaxis.set_ticks_position("top")
+    bar.tick_params(labelsize=style.SMALL, colors=style.INK, length=3, pad=1)
+    what = "median √S_noneq of simulated members (grey: none simulated)"
+    style.page_text(figure, _LEFT, _TOP - 0.92, what, fontsize=style.SMALL)
 
 
-def _cross(
-    axes: Axes, scan: PaperScan, plane: tuple[str, str], edges: tuple[Edges, Edges], colour: tuple[float, ...]
-) -> None:
-    """Both intervals of a scan, thin and open where a parameter is undetermined; what is outside stands on the edge."""
+def _with_answers(edges: Edges, name: str, scans: Sequence[PaperScan]) -> Edges:
+    """Borders that also hold what the model says: an answer beyond the ensemble is no answer at its edge."""
+    ends = [float(edges.values[0]), float(edges.values[-1])]
+    for scan in scans:
+        assert scan.answer is not None
+        one, truth = scan.answer.parameters[name], scan.truth(name)
+        ends += [one.median, one.low, one.high] + ([] if truth is None else [truth])
+    low, high = min(ends), max(ends)
+    if name in SCALE_FREE:
+        return Edges(np.array([low / 1.3, high * 1.3]), logarithmic=True)
+    room = 0.04 * (high - low)
+    return Edges(np.array([low - room, high + room]), logarithmic=False)
+
+
+def _cross(axes: Axes, scan: PaperScan, plane: tuple[str, str], colour: tuple[float, ...]) -> None:
+    """Both intervals of a scan, dotted and open where a parameter is undetermined."""
     assert scan.answer is not None
-    across, up = (_within(scan.answer.parameters[name], edge) for name, edge in zip(plane, edges, strict=True))
+    across, up = (scan.answer.parameters[name] for name in plane)
     unsure = [undetermined(scan, name) for name in plane]
-    for horizontal, (low, high), vague in ((True, across[1:], unsure[0]), (False, up[1:], unsure[1])):
-        draw = axes.hlines if horizontal else axes.vlines
-        at = up[0] if horizontal else across[0]
-        for ink, width in (("white", 4.2), (colour, 2.2)):
-            draw(at, low, high, color=ink, linewidth=width, linestyle=(0, (1, 1)) if vague and ink == colour else "-")
+    for draw, at, span, vague in ((axes.hlines, up, across, unsure[0]), (axes.vlines, across, up, unsure[1])):
+        draw(at.median, span.low, span.high, color="white", linewidth=4.2)
+        draw(at.median, span.low, span.high, color=colour, linewidth=2.2, linestyle=(0, (1, 1)) if vague else "-")
     axes.plot(
-        across[0],
-        up[0],
+        across.median,
+        up.median,
         style.marker(0),
         markersize=9,
         markerfacecolor="white" if any(unsure) else colour,
@@ -119,12 +127,6 @@ def _cross(
     if truth[0] is not None and truth[1] is not None:
         axes.plot(truth[0], truth[1], "x", color=colour, markersize=10, markeredgewidth=4.5, zorder=6)
         axes.plot(truth[0], truth[1], "x", color=style.INK, markersize=9, markeredgewidth=1.6, zorder=7)
-
-
-def _within(estimate: Estimate, edges: Edges) -> tuple[float, float, float]:
-    first, last = float(edges.values[0]), float(edges.values[-1])
-    median, low, high = np.clip((estimate.median, estimate.low, estimate.high), first, last)
-    return float(median), float(low), float(high)
 
 
 def _doubts(figure: Figure, scans: Sequence[PaperScan], colours: dict[str, tuple[float, ...]]) -> None:
@@ -179,6 +181,9 @@ def _over_temperature(axes: Axes, scans: Sequence[PaperScan], name: str, colours
         axes.set_ylim(-0.02, 0.62)
     else:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.power_of_ten(value)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.margins(x=0.12)

@@ -100,7 +100,7 @@ def _maps(figure: Figure, scans: Sequence[PaperScan], roi: str, top: float) -> N
     places = _columns(len(scans), top, _SIDE)
     for order, (scan, place, (image, width)) in enumerate(zip(scans, places, images, strict=True)):
         axes = style.page_axes(figure, place)
-        style.titled(axes, words.kelvin(scan.result.scan), "two-time g2" if order == 0 else "")
+        style.titled(axes, words.kelvin(scan.result.scan), "two-time g2" if order == 0 else " ")
         if limits is None or not np.isfinite(image).any():
             style.sentence(axes, "No correlation in this scan.", characters=20)
             continue
