@@ -17,8 +17,9 @@ from gbx_beamline.catalog import Catalog, TiledSink, connect
 from gbx_beamline.config import AnalysisConfig, SimulationConfig
 from gbx_beamline.errors import InputError
 from gbx_beamline.figures import style
-from gbx_beamline.figures.paper import paper_scans
-from gbx_beamline.figures.paper._pages import captioned
+from gbx_beamline.figures.paper import PaperSources, paper_scans
+from gbx_beamline.figures.paper._pages import captioned, drawn
+from gbx_beamline.figures.simulation import read_ensemble
 from gbx_beamline.figures.style import Place
 from gbx_beamline.pipeline import adopt
 from gbx_beamline.records import Inference, Refusal, ScanInfo
@@ -105,10 +106,10 @@ def test_figures_in_three_formats_with_captions_that_name_their_sources(
 ) -> None:
     said = gbx("figures", "paper", "--out", "figures", "--sample", SAMPLE, "--ensemble", ensemble)
     assert said.code == 0, said.err
-    drawn = ("figure2_measured", "figure3_maps", "figure3_phase", "figure4_inferred")
-    expected = [f"figures/{name}.{form}" for name in drawn for form in ("pdf", "svg", "png")]
+    names = ("figure2_measured", "figure3_maps", "figure3_phase", "figure4_inferred")
+    expected = [f"figures/{name}.{form}" for name in names for form in ("pdf", "svg", "png")]
     assert said.out.splitlines() == [*expected, "figures/captions.md"]
-    for name in drawn:
+    for name in names:
         for form, begin in (("pdf", PDF), ("svg", SVG), ("png", PNG)):
             assert (tmp_path / "figures" / f"{name}.{form}").read_bytes().startswith(begin)
     text = (tmp_path / "figures" / "captions.md").read_text()
@@ -132,15 +133,13 @@ def test_an_unknown_region_is_named_with_those_there_are(gbx: Command, tmp_path:
     assert not (tmp_path / "paper_figures").exists()
 
 
-def test_without_answers_the_fourth_figure_says_so(
-    gbx: Command, catalog: Catalog, tmp_path: Path, ensemble: Path
-) -> None:
+def test_without_answers_the_fourth_figure_says_so(catalog: Catalog, ensemble: Path) -> None:
     publish(catalog, "paper-alone", 6, 350.0, sample="nobody was asked")
-    said = gbx("figures", "paper", "--sample", "nobody was asked", "--ensemble", ensemble)
-    assert said.code == 0, said.err
-    assert "figure4_inferred" not in said.out
-    text = (tmp_path / "paper_figures" / "captions.md").read_text()
-    assert "figure4_inferred\n\nNot drawn: no model has judged these scans." in text
+    scans = paper_scans(catalog, sample="nobody was asked")
+    pages, captions = drawn(PaperSources(catalog="here", scans=scans, ensemble=read_ensemble(ensemble)))
+    assert list(pages) == ["figure2_measured", "figure3_maps", "figure3_phase"]
+    assert captions["figure4_inferred"].full.startswith("Not drawn: no model has judged these scans.")
+    assert "gbx reprocess" in captions["figure4_inferred"].full
 
 
 def test_a_caption_makes_a_page_longer_and_moves_nothing() -> None:

@@ -70,7 +70,7 @@ def save_paper_figures(sources: PaperSources, folder: Path, *, overwrite: bool =
     taken = [path for path in paper_files(folder) if path.exists()]
     if taken and not overwrite:
         raise place_taken(taken[0])
-    pages, captions = _drawn(sources)
+    pages, captions = drawn(sources)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for name, figure in pages.items():
@@ -87,7 +87,7 @@ def save_paper_figures(sources: PaperSources, folder: Path, *, overwrite: bool =
     return written
 
 
-def _drawn(sources: PaperSources) -> tuple[dict[str, Figure], dict[str, say.Caption]]:
+def drawn(sources: PaperSources) -> tuple[dict[str, Figure], dict[str, say.Caption]]:
     """Pages that can be drawn, and a caption for each; for what cannot be drawn the caption says why."""
     roi = sources.roi or best_roi([scan.result for scan in sources.scans])
     shown = [scan for scan in sources.scans if place_of(scan, roi) is not None]
