@@ -26,6 +26,9 @@ source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 # Single backticks in docstrings are code, as on the pages.
 default_role = "code"
+# Trees and formulas in docstrings are no Python, and -- is how an option begins.
+highlight_language = "none"
+smartquotes = False
 nitpicky = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]

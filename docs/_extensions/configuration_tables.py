@@ -49,22 +49,32 @@ def configuration_sections(
     Args:
         attribute_docs: gives what stands under each attribute of a class.
     """
-    seen: dict[type[BaseModel], str] = {}
+    places: dict[type[BaseModel], str] = {}
+    shown: set[type[BaseModel]] = set()
     queue: list[tuple[str, type[BaseModel]]] = [("", Config)]
     while queue:
         path, model = queue.pop(0)
-        if model in seen:
+        if model in shown:
             continue
-        seen[model] = path
+        shown.add(model)
         rows, below = [], []
         docs = attribute_docs(model)
         for key, field in model.model_fields.items():
             inside = [(f"{path}.{key}".lstrip(".") + steps, part) for steps, part in _models_in(field.annotation)]
             below += inside
-            rows.append(KeyRow(key, _value(field, inside, seen), _default(field), docs.get(key, "")))
+            for place, part in inside:
+                places.setdefault(part, place)
+            rows.append(
+                KeyRow(key, _value(field, [places[part] for _, part in inside]), _default(field), docs.get(key, ""))
+            )
         yield path, model, rows
         # Depth first: analysis.rois stands under analysis.
         queue = below + queue
+
+
+def label_of(path: str) -> str:
+    """Anchor of the section of a part: config-analysis-rois-boxes."""
+    return "config-" + (path.replace("[]", "").replace(".", "-").lower() or "top")
 
 
 def _models_in(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -84,9 +94,9 @@ def _models_in(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
             yield from _models_in(argument)
 
 
-def _value(field: FieldInfo, inside: list[tuple[str, type[BaseModel]]], seen: Mapping[type[BaseModel], str]) -> str:
-    if inside:
-        return ", ".join(f"see ``{seen.get(model) or path}``" for path, model in inside)
+def _value(field: FieldInfo, places: list[str]) -> str:
+    if places:
+        return ", ".join(f"see `{place} <#{label_of(place)}>`__" for place in places)
     said = _type(field.annotation)
     limits = _limits(field.metadata)
     return f"{said}, {limits}" if limits else said

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from configuration_tables import KeyRow, configuration_sections
+from configuration_tables import KeyRow, configuration_sections, label_of
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
@@ -82,7 +82,7 @@ class ConfigurationDirective(_Generated):
 
     def _section(self, path: str, model: type, rows: list[KeyRow]) -> nodes.section:
         title = path or "top level"
-        section = self.section(title, f"config-{path.replace('.', '-') or 'top'}", inspect.getdoc(model) or "")
+        section = self.section(title, label_of(path), inspect.getdoc(model) or "")
         section += self.table(
             ("key", "value", "default", "meaning"),
             ((f"``{row.key}``", row.value, row.default, row.meaning) for row in rows),

@@ -117,7 +117,7 @@ def test_links_from_pages_outside_the_site_lead_somewhere() -> None:
 # --- running pages
 
 
-def run_shell(code: str, folder: Path, *, timeout: float = 500, **environment: str) -> str:
+def run_shell(code: str, folder: Path, **environment: str) -> str:
     """What a block of shell says; ``gbx`` is the installed one, nothing of ours points it at another catalog."""
     known = {name: value for name, value in os.environ.items() if not name.startswith(("GBX_", "TILED_", "PREFECT_"))}
     known |= {"PATH": f"{Path(sys.executable).parent}:{known['PATH']}", "COLUMNS": "120"}
@@ -130,7 +130,7 @@ def run_shell(code: str, folder: Path, *, timeout: float = 500, **environment: s
         env=known | environment,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
@@ -183,6 +183,7 @@ def test_the_tutorial_analyses_a_scan_of_ones_own(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_tutorial_from_its_first_line_to_its_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # `make demo` would leave its catalog in the checkout: what it runs there runs here.
     planned = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -263,6 +264,7 @@ def test_how_to_new_material(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_how_to_new_material_simulates_what_a_measurement_could_tell(tmp_path: Path) -> None:
     page = HOW_TO / "new-material.md"
     # A few members in place of the page's hundreds.
@@ -299,6 +301,7 @@ def test_how_to_databroker(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_how_to_adaptive_plan(
     catalog_address: CatalogAddress, catalog_directory: Path, tmp_path: Path, repository: Path
 ) -> None:
@@ -320,6 +323,7 @@ def test_how_to_adaptive_plan(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_how_to_queue_server(
     catalog_address: CatalogAddress, catalog_directory: Path, tmp_path: Path, raw_runs: Container
 ) -> None:

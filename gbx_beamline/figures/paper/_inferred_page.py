@@ -79,8 +79,8 @@ def _planes(
             edgecolors="white",
             linewidth=0.5,
         )
-        for which, name, edges in (("x", plane[0], found.x), ("y", plane[1], found.y)):
-            parameter_axis(axes, which, name, _with_answers(edges, name, scans))
+        parameter_axis(axes, "x", plane[0], _with_answers(found.x, plane[0], scans))
+        parameter_axis(axes, "y", plane[1], _with_answers(found.y, plane[1], scans))
         for scan in scans:
             _cross(axes, scan, plane, colours[scan.key])
     bar = style.page_axes(figure, Place(_LEFT, _TOP - 0.42, 2 * _PLANE + _GAP, 0.13))

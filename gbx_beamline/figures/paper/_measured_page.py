@@ -183,7 +183,7 @@ def _cuts(axes: Axes, scan: PaperScan, roi: str) -> bool:
     result, index = scan.result, _index(scan, roi)
     slices = age_slices(clean_map(result, index), result.two_time.frame_time)
     record = _record(scan, roi)
-    lag = np.arange(len(record.tti)) * record.cell
+    lag = np.arange(len(record.tti), dtype=np.float64) * record.cell
     shown = log_spaced(lag, np.isfinite(record.tti))
     if not slices or not shown.size:
         return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from gbx_beamline.figures import style, words
@@ -131,5 +132,5 @@ def captioned(figure: Figure, text: str) -> None:
     for words_there in figure.texts:
         words_there.set_y(1.0 - share + share * words_there.get_position()[1])
     for line in figure.lines:
-        line.set_ydata([1.0 - share + share * y for y in line.get_ydata(orig=True)])
+        line.set_ydata(1.0 - share + share * np.asarray(line.get_ydata(orig=True)))
     style.page_text(figure, 0.35, height + 0.1, lines, fontsize=style.SMALL, color=style.INK)
