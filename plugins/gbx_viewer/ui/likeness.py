@@ -135,13 +135,7 @@ class Likeness(pg.GraphicsLayoutWidget):
             [one.y for one in scans],
             size=[17 if one.uid == current else 11 for one in scans],
             brush=brushes,
-            pen=[
-                line(
-                    self._theme.accent if one.uid == current else self._theme.ink,
-                    width=3.0 if one.uid == current else 1.0,
-                )
-                for one in scans
-            ],
+            pen=[line(accent, width=3.0) if one.uid == current else line(self._theme.ink, width=1.0) for one in scans],
             data=[one.uid for one in scans],
             hoverable=True,
             tip=lambda data, **_: _tip(scans, data),
