@@ -332,7 +332,7 @@ def infer_record(
             needed="an analysed scan",
             action="analyse it again first",
         )
-    inference = pipeline.infer(found, kept_model(stored, store.findings(stored)), record=key)
+    inference = pipeline.infer(found, kept_model(stored, store), record=key)
     return Inferred(TiledSink(catalog).publish_inference(inference), inference, stored.id)
 
 
