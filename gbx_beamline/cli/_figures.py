@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from gbx_beamline import assemble
+from gbx_beamline import __version__, assemble
 from gbx_beamline.cli._files import check_place
 from gbx_beamline.cli._options import config_option
 from gbx_beamline.cli._runs import opened
@@ -130,6 +130,7 @@ def paper(
     found = ensemble or _simulated(folder / "ensemble")
     view, manifest = read_ensemble(found), read_manifest(found) or {}
     sources = PaperSources(
+        package_version=__version__,
         catalog=uri,
         scans=scans,
         ensemble=view,

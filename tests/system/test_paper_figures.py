@@ -136,7 +136,9 @@ def test_an_unknown_region_is_named_with_those_there_are(gbx: Command, tmp_path:
 def test_without_answers_the_fourth_figure_says_so(catalog: Catalog, ensemble: Path) -> None:
     publish(catalog, "paper-alone", 6, 350.0, sample="nobody was asked")
     scans = paper_scans(catalog, sample="nobody was asked")
-    pages, captions = drawn(PaperSources(catalog="here", scans=scans, ensemble=read_ensemble(ensemble)))
+    pages, captions = drawn(
+        PaperSources(package_version="0", catalog="here", scans=scans, ensemble=read_ensemble(ensemble))
+    )
     assert list(pages) == ["figure2_measured", "figure3_maps", "figure3_phase"]
     assert captions["figure4_inferred"].full.startswith("Not drawn: no model has judged these scans.")
     assert "gbx reprocess" in captions["figure4_inferred"].full

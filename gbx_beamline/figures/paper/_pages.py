@@ -35,6 +35,8 @@ _PAGES = ("figure2_measured", "figure3_maps", "figure3_phase", "figure4_models",
 class PaperSources:
     """What the figures are made from."""
 
+    package_version: str
+    """Of what draws them."""
     catalog: str
     """Where the scans lie."""
     scans: Sequence[PaperScan]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gbx_beamline import __version__
 from gbx_beamline.errors import RoiError
 from gbx_beamline.figures import words
 from gbx_beamline.figures.paper._scans import PaperScan
@@ -40,7 +39,7 @@ NOT_INFERRED = Caption(
 
 def made_by(sources: PaperSources) -> str:
     """First line of the captions."""
-    return f"Made by `gbx figures paper`, GBX {__version__}, from {sources.catalog}."
+    return f"Made by `gbx figures paper`, GBX {sources.package_version}, from {sources.catalog}."
 
 
 def measured(scans: Sequence[PaperScan], roi: str, *, left_out: int) -> Caption:
