@@ -274,6 +274,27 @@ def test_how_to_new_material_simulates_what_a_measurement_could_tell(tmp_path: P
     assert "phase_maps.png" in run_shell(shell.code, tmp_path)
 
 
+def test_how_to_python(
+    catalog_address: CatalogAddress,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GBX_TILED_URI", catalog_address.uri)
+    monkeypatch.setenv("TILED_API_KEY", catalog_address.api_key)
+    run_python(blocks(TUTORIAL, "python", section="2. A scan of your own"), tmp_path, monkeypatch)
+    (settings,) = blocks(TUTORIAL, "yaml")
+    (tmp_path / "my.yaml").write_text(settings.code)
+    names = run_python(blocks(HOW_TO / "python.md", "python"), tmp_path, monkeypatch)
+    assert len(names["result"].rois) == 2
+    assert "needed:" in capsys.readouterr().out, "the model refuses another q and window, in a sentence"
+
+
+def test_how_to_simulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = run_python(blocks(HOW_TO / "simulate.md", "python"), tmp_path, monkeypatch)
+    assert names["g2"].shape == (256, 256)
+
+
 def test_how_to_databroker(
     raw_runs: Container,
     catalog_address: CatalogAddress,
