@@ -367,13 +367,16 @@ def test_how_to_queue_server(
         "PYTHONUNBUFFERED": "1",
     }
     known = {**os.environ, **environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    with subprocess.Popen(
-        ["bash", "-c", f"cd {page.parent}\n{started}\nwait"],
-        env=known,
-        start_new_session=True,
-        stdout=(tmp_path / "manager.log").open("w"),
-        stderr=subprocess.STDOUT,
-    ) as process:
+    with (
+        (tmp_path / "manager.log").open("w") as log,
+        subprocess.Popen(
+            ["bash", "-c", f"cd {page.parent}\n{started}\nwait"],
+            env=known,
+            start_new_session=True,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
         try:
             questions = [f"qserver {line}" for line in asked.splitlines()]
             questions = [
@@ -401,7 +404,7 @@ def _ask_the_queue(questions: list[str], measure_until: Block, environment: Mapp
 
     wait_for("the manager", lambda: "'manager_state': 'idle'" in status())
     for question in questions:
-        if "queue start" in question:
+        if "queue add" in question or "queue start" in question:
             wait_for("the environment", lambda: "'worker_environment_state': 'idle'" in status())
         if "history" in question:
             wait_for(
