@@ -99,7 +99,8 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
             uri, key, store = address.uri, address.api_key, address.store
         catalog = connect(uri, key, raw=settings.raw, processed=settings.processed, store=store)
         stack.callback(catalog.close)
-        yield catalog
+        # The embedded server keeps its catalog in SQLite.
+        yield replace(catalog, words=server_address(config) is None)
 
 
 def server_address(config: Config) -> str | None:

@@ -46,7 +46,7 @@ def backup(
     click.echo(f"whole: {made.folder}")
     if made.missing:
         click.echo(f"but the catalog names files that are not on the disk: {', '.join(made.missing)}", err=True)
-        click.echo("look for them in an earlier backup; the runbook says how (GbxBackupIncomplete)", err=True)
+        click.echo("look for them in an earlier backup (docs/how-to/runbook.md, Backup)", err=True)
         sys.exit(EXIT_REFUSED)
 
 
