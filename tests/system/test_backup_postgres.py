@@ -29,10 +29,10 @@ from gbx_services.doctor.server import check_server
 from gbx_tiled.configuration import server_configuration
 from gbx_tiled.embedded import CatalogAddress
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KEY = "0123456789abcdef" * 4
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 
 def _tools() -> Path | None:

@@ -46,7 +46,7 @@ def commands(text: str) -> list[str]:
 def test_each_alarm_asks_for_metrics_that_the_service_shows(rules: list[dict[str, Any]], tmp_path: Path) -> None:
     with closing(Spool(tmp_path, repair=True)) as spool:
         spool.select("run", [DEFAULT_RULE], source="test", stopped=1.0)
-        (job,) = spool.jobs(run="run")
+        job = next(one for one in spool.jobs(run="run") if one.selected)
         metrics = Metrics(spool, lambda: {"catalog": ""})
         # Labelled counters show themselves with their first event.
         metrics.handed_over(job)

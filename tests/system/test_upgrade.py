@@ -122,7 +122,7 @@ def test_old_records_are_listed_reported_and_exported(
     listed = gbx("results", "--format", "csv")
     assert listed.code == 0, listed.err
     rows = list(csv.DictReader(listed.out.splitlines()))
-    assert {row["run"] for row in rows} == {one["run"] for one in old[2]["records"].values()}
+    assert {row["run_uid"] for row in rows} == {one["run"] for one in old[2]["records"].values()}
     for one in complete:
         said = gbx("report", one["run"], "--out", f"{one['run']}.png")
         assert said.code == 0, said.err
