@@ -161,7 +161,9 @@ def _reprocess(catalog: Catalog, uids: list[str], request: Request, workers: int
         return _timed(catalog, jobs, request, None, name)
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster:
+    asked: Any = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    cluster: Any
+    with LocalCluster(**asked) as cluster:
         return _timed(catalog, jobs, request, cluster.scheduler_address, name)
 
 

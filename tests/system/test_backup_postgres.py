@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from gbx_beamline.errors import InputError, ServiceError
 from gbx_services.backup import make_backup, restore_backup
 from gbx_services.doctor.checking import Level
 from gbx_services.doctor.server import check_server
+from gbx_services.prefect_service import free_port
 from gbx_tiled.configuration import server_configuration
 from gbx_tiled.embedded import CatalogAddress
 
@@ -42,13 +42,13 @@ def _tools() -> Path | None:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """Socket folder of a PostgreSQL server that nobody else knows; it ends with the module."""
+    """Address of a PostgreSQL server of our own, up to the name of a database; it ends with the module."""
     tools = _tools()
     if tools is None:
         if os.environ.get("GBX_SYSTEM") == "1":
             pytest.fail("GBX_SYSTEM=1, but PostgreSQL is absent: apt-get install postgresql")
         pytest.skip("PostgreSQL is absent: apt-get install postgresql")
-    # PostgreSQL refuses to run as root; a socket's path may be 107 characters long.
+    # PostgreSQL refuses to run as root; a socket's path may be 107 characters long. Tiled's tables want TCP.
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     with tempfile.TemporaryDirectory(prefix="gbx-pg-", dir="/tmp") as made:
         folder = Path(made)
@@ -63,33 +63,34 @@ def postgres() -> Iterator[str]:
 
         data = str(folder / "data")
         run("initdb", "--pgdata", data, "--username", "gbx", "--auth", "trust", "--no-sync")
-        options = f"-k {folder} -c listen_addresses= -c fsync=off"
+        port = free_port()
+        options = f"-k {folder} -c listen_addresses=127.0.0.1 -c port={port} -c fsync=off"
         run("pg_ctl", "--pgdata", data, "--log", str(folder / "log"), "--options", options, "--wait", "start")
         try:
-            yield str(folder)
+            yield f"gbx@127.0.0.1:{port}"
         finally:
             run("pg_ctl", "--pgdata", data, "--mode", "immediate", "stop")
 
 
-def databases(socket_folder: str, *names: str) -> None:
+def databases(address: str, *names: str) -> None:
     """New, empty databases in place of those of these names."""
     for name in names:
         for statement in (f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"):
             subprocess.run(
-                ["psql", "-h", socket_folder, "-U", "gbx", "-d", "postgres", "-qc", statement],
+                ["psql", f"postgresql://{address}/postgres", "-qc", statement],
                 check=True,
                 capture_output=True,
             )
 
 
-def written(folder: Path, socket_folder: str) -> Path:
+def written(folder: Path, address: str) -> Path:
     """Configuration of a Tiled server with catalog and tables in PostgreSQL."""
     settings = server_configuration(folder / "shared", port=0)
     settings["catalog"] |= {
-        "uri": f"postgresql+asyncpg://gbx@/gbx_tiled?host={socket_folder}",
+        "uri": f"postgresql+asyncpg://{address}/gbx_tiled",
         "writable_storage": [
             str(folder / "shared" / "arrays"),
-            f"postgresql://gbx@/gbx_tables?host={socket_folder}",
+            f"postgresql://{address}/gbx_tables",
         ],
     }
     for name in ("arrays", "frames", "results"):
@@ -102,9 +103,7 @@ def written(folder: Path, socket_folder: str) -> Path:
 @contextmanager
 def tiled(config: Path, store: Path) -> Iterator[CatalogAddress]:
     """A Tiled server with this configuration."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     uri, log = f"http://127.0.0.1:{port}", config.with_suffix(".log")
     with ExitStack() as stack:
         process = subprocess.Popen(
@@ -165,7 +164,7 @@ def test_a_catalog_in_postgresql_comes_back_in_new_databases(postgres: str, tmp_
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(postgres: str, tmp_path: Path) -> None:
     server = written(tmp_path, postgres)
-    server.write_text(server.read_text().replace("gbx@/gbx_tiled", "gbx:hush@/absent"))
+    server.write_text(server.read_text().replace("gbx@127", "gbx:hush@127").replace("gbx_tiled", "absent"))
     config = parse_config({"catalog": {"uri": "http://127.0.0.1:1"}, "models": {"directory": str(tmp_path / "models")}})
     with pytest.raises(ServiceError, match='database "absent" does not exist') as refused:
         make_backup(config, tmp_path / "backups", tiled_config=server)

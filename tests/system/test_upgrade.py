@@ -126,8 +126,8 @@ def test_old_records_are_listed_reported_and_exported(
     for one in complete:
         said = gbx("report", one["run"], "--out", f"{one['run']}.png")
         assert said.code == 0, said.err
-        for form in ("nxxpcs", "csv"):
-            exported = gbx("export", one["run"], "--format", form, "--out", f"{one['run']}-{form}")
+        for form, ending in (("nxxpcs", "h5"), ("csv", "csv")):
+            exported = gbx("export", one["run"], "--format", form, "--out", f"{one['run']}.{ending}")
             assert exported.code == 0, exported.err
     assert len(list(tmp_path.glob("*.png"))) == len(complete)
     assert len(list(tmp_path.iterdir())) == 3 * len(complete)

@@ -21,7 +21,7 @@ def check_models(config: Config) -> Iterator[Check]:
     store = ModelStore(config.models)
     try:
         stored = store.find()
-        kept_model(stored)
+        kept_model(stored, store)
     except GbxError as error:
         yield refused("model", error)
         return
