@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import URL, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -91,7 +92,8 @@ def rows(part: Part, statement: str, **values: Any) -> Sequence[Any]:
         url = URL.create("sqlite+aiosqlite", database=str(part.path))
     try:
         return asyncio.run(_rows(url, statement, values))
-    except (OSError, SQLAlchemyError, TimeoutError) as error:
+    # What PostgreSQL says to a connection is not always put into SQLAlchemy's words.
+    except (OSError, SQLAlchemyError, TimeoutError, PostgresError, InterfaceError) as error:
         said = str(getattr(error, "orig", None) or error).splitlines()
         raise ServiceError(
             f"the {part.name} database {part.said} refuses: {said[0] if said else type(error).__name__}",
