@@ -11,7 +11,7 @@ from gbx_beamline.catalog.comparisons import (
 from gbx_beamline.catalog.connect import Catalog, connect
 from gbx_beamline.catalog.groups import GroupedScan, MaterialDoseGroup, group_named, material_dose_groups
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
-from gbx_beamline.catalog.listing import Entry, Listing, list_entries
+from gbx_beamline.catalog.listing import Entry, Listing, list_entries, moment_of
 from gbx_beamline.catalog.live import (
     LiveSink,
     LiveSummary,
@@ -82,6 +82,7 @@ __all__ = [
     "load_record",
     "mark_reference",
     "material_dose_groups",
+    "moment_of",
     "sample_versions",
     "summary_of",
     "sweep_live",
