@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import reprlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -238,12 +239,23 @@ def describe_start(start: Mapping[str, Any], *, source: str) -> ScanInfo:
         sample = sample.get("name")
     return ScanInfo(
         run_uid=str(start["uid"]),
-        sample=None if sample is None else str(sample),
+        sample=str(sample) if isinstance(sample, str | int | float) else None,
         temperature=_temperature(start)[0],
-        started=start.get("time"),
+        started=_moment(start.get("time")),
         truth=start.get("truth"),
         source=source,
     )
+
+
+def _moment(value: object) -> float | None:
+    """Unix time, s; None where the document says something else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        moment = float(value)
+    except OverflowError:
+        return None
+    return moment if math.isfinite(moment) else None
 
 
 def _describe_file(series: Series) -> ScanInfo:
@@ -272,11 +284,11 @@ def _temperature(start: Mapping[str, Any]) -> tuple[float | None, str | None]:
         return None, None
     try:
         kelvin = float(value) + zero
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         kelvin = math.nan
     if not (math.isfinite(kelvin) and kelvin > 0):
         unit = "kelvin" if key == "temperature" else "degrees Celsius"
-        return None, f"temperature unknown: {key} is {value!r}, not a number of {unit}"
+        return None, f"temperature unknown: {key} is {reprlib.repr(value)}, not a number of {unit}"
     return kelvin, None
 
 

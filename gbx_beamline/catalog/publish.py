@@ -19,6 +19,7 @@ from tiled.queries import Key
 from tiled.structures.core import Spec
 
 from gbx_beamline.catalog import inference_schema, schema
+from gbx_beamline.catalog.access import tags_of, told
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.errors import CatalogError, CatalogUnreachableError, RunNotFoundError
 from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
@@ -111,7 +112,7 @@ class TiledSink:
             return key
         attempt = str(uuid.uuid4())
         metadata = metadata_of(attempt)
-        tags = metadata["access_tags"] or None
+        tags = told(metadata["access_tags"])
         folder = self._attempts.create_container(
             attempt,
             metadata={"identity": key, "created": time.time(), "published": False},
@@ -133,7 +134,7 @@ class TiledSink:
                 key,
                 metadata=metadata,
                 specs=[spec],
-                access_tags=metadata["access_tags"] or None,
+                access_tags=told(metadata["access_tags"]),
             )
         except ClientError as error:
             if error.response.status_code != _CONFLICT:
@@ -209,10 +210,13 @@ def _writers() -> Iterator[ThreadPoolExecutor]:
 
 
 def container(parent: Any, key: str) -> Any:
-    """The container of this key, made where it is absent, whoever else makes it at the same time."""
+    """The container of this key, made where it is absent, whoever else makes it at the same time.
+
+    It is everybody's, as its parent is: what lies in it has access tags of its own.
+    """
     if key not in parent:
         try:
-            return parent.create_container(key)
+            return parent.create_container(key, access_tags=told(tags_of(parent)))
         except ClientError as error:
             if error.response.status_code != _CONFLICT:
                 raise

@@ -47,6 +47,7 @@ OWN_COMMANDS = (
     "serve",
     "queue",
     "reprocess",
+    "access",
     "simulate",
     "figures",
     "models",
