@@ -8,7 +8,7 @@ from typing import Any
 from tiled.access_control.access_policies import TagBasedAccessPolicy
 from tiled.access_control.scopes import NO_SCOPES, PUBLIC_SCOPES, ScopeName
 
-from gbx_tiled.roles import POLICY_SCOPES, Area, area_tag
+from gbx_tiled.roles import POLICY_SCOPES, SHELVES_TAG, Area, area_tag
 
 PARSER = "tiled.access_control.access_tags:AccessTagsParser"
 
@@ -36,6 +36,18 @@ class ProposalAccessPolicy(TagBasedAccessPolicy):
         if self._is_admin(authn_scopes):
             return by_tag
         return set(by_tag) & set(await self._most(node, principal))
+
+    async def modify_node(
+        self, node: Any, principal: Any, authn_access_tags: Any, authn_scopes: Any, access_tags: Any
+    ) -> Any:
+        """Keep shelves as they are: whoever may put something on one has the scope to change its metadata, too.
+
+        Raises:
+            ValueError: what the server answers with 403.
+        """
+        if SHELVES_TAG in node.access_tags and not self._is_admin(authn_scopes):
+            raise ValueError("Only an administrator changes a container that proposals share.")
+        return await super().modify_node(node, principal, authn_access_tags, authn_scopes, access_tags)
 
     async def _most(self, node: Any, principal: Any) -> frozenset[ScopeName] | set[ScopeName]:
         if principal is None:

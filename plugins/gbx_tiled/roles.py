@@ -62,27 +62,27 @@ MATRIX: dict[Role, dict[Area, frozenset[Right]]] = {
     Role.STAFF: _PERSON,
     Role.ACQUISITION: {
         Area.RAW: frozenset({Right.READ, Right.WRITE, Right.REGISTER}),
-        Area.PROCESSED: frozenset(),
-        Area.SANDBOX: frozenset(),
+        Area.PROCESSED: _READ,
+        Area.SANDBOX: _READ,
     },
     Role.WORKER: {Area.RAW: _READ, Area.PROCESSED: frozenset(Right), Area.SANDBOX: _READ},
     Role.VIEWER: dict.fromkeys(Area, _READ),
 }
 """Rights in nodes of the principal's own proposals; the services' and the staff's own are all of them. In the nodes of
-other proposals nobody has any."""
+other proposals nobody has any. Every role reads in every area, since Tiled lists by tags alone."""
+
+_PUT_ON = frozenset({ScopeName.create_node, ScopeName.write_metadata})
+"""What Tiled wants of whoever makes a node in a container."""
 
 SHELF_SCOPES: dict[Role, frozenset[ScopeName]] = {
     # Without read:data: who may subscribe to a shelf or download it as a whole sees all that lies on it.
-    Role.USER: frozenset({ScopeName.read_metadata, ScopeName.create_node}),
-    Role.STAFF: frozenset({ScopeName.read_metadata, ScopeName.read_data, ScopeName.create_node}),
-    Role.ACQUISITION: frozenset({ScopeName.read_metadata, ScopeName.create_node}),
-    # A worker adds shelves below ``processed``; none removes one.
-    Role.WORKER: frozenset(
-        {ScopeName.read_metadata, ScopeName.read_data, ScopeName.create_node, ScopeName.write_metadata}
-    ),
-    Role.VIEWER: frozenset({ScopeName.read_metadata, ScopeName.read_data}),
+    Role.USER: frozenset({ScopeName.read_metadata}) | _PUT_ON,
+    Role.STAFF: SCOPES[Right.READ] | _PUT_ON,
+    Role.ACQUISITION: frozenset({ScopeName.read_metadata}) | _PUT_ON,
+    Role.WORKER: SCOPES[Right.READ] | _PUT_ON,
+    Role.VIEWER: SCOPES[Right.READ],
 }
-"""On shared containers themselves, as far as the area allows."""
+"""On shared containers themselves, as far as the area allows. None but an administrator changes or removes one."""
 
 POLICY_SCOPES = frozenset().union(*SCOPES.values())
 

@@ -20,7 +20,7 @@ import yaml
 from gbx_tiled.access_file import AccessFile
 from gbx_tiled.access_setup import compile_grants, prepare_server
 from gbx_tiled.configuration import access_control, server_configuration
-from gbx_tiled.roles import SHELVES_TAG, Area, Role
+from gbx_tiled.roles import SHELVES_TAG, Area
 
 PROVIDER = "facility"
 OWN, OTHER = "pass-100001", "pass-100002"
@@ -41,10 +41,17 @@ class SharedServer:
 
     def client(self, who: str | None) -> httpx.Client:
         headers = {} if who is None else {"Authorization": self.tokens[who]}
-        return httpx.Client(base_url=f"{self.uri}/api/v1", headers=headers, timeout=60, trust_env=False)
+        # On a loaded machine the server closes connections that rest, just when they are used again.
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        return httpx.Client(base_url=f"{self.uri}/api/v1", headers=headers, timeout=120, limits=fresh, trust_env=False)
 
-    def key(self, role: Role) -> str:
-        return self.tokens[role].removeprefix("Apikey ")
+    def key(self, who: str) -> str:
+        """A key: a service's own, or one that a person makes for a day."""
+        if self.tokens[who].startswith("Apikey "):
+            return self.tokens[who].removeprefix("Apikey ")
+        with self.client(who) as client:
+            answer = client.post("/auth/apikey", json={"scopes": ["inherit"], "expires_in": 86400})
+            return answer.raise_for_status().json()["secret"]
 
     @property
     def database(self) -> str:

@@ -19,7 +19,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 SEED = int(os.environ.get("GBX_FUZZ_SEED", "0"))
-COUNTS = {"masters": 4000, "configs": 2000, "documents": 1500, "numpy": 1500, "models": 1000}
+COUNTS = {"masters": 4500, "configs": 2500, "documents": 1500, "numpy": 1200, "models": 300}
 BATCH = 500
 BATCH_SECONDS = 1200
 """One hung input is ended by the quarantine after 30 s; a batch that takes as long as this hangs by itself."""
