@@ -40,10 +40,22 @@ Look = tuple[str, int, int, int]
 
 def ready() -> None:
     """Start the process that looks at files, so that the first scan does not wait for it."""
-    _HELPER.ask({"paths": [], "roots": [], "seconds": SECONDS, "whole": False})
+    _HELPER.ask(_request((), (), SECONDS, MEMORY_BYTES))
 
 
-def examine(paths: Sequence[Path], roots: Sequence[Path], *, seconds: float = SECONDS, whole: bool = False) -> None:
+def _request(paths: Sequence[Path], roots: Sequence[Path], seconds: float, memory: int) -> dict[str, Any]:
+    return {
+        "paths": [str(path) for path in paths],
+        # The helper has a working folder of its own.
+        "roots": [str(root.absolute()) for root in roots],
+        "seconds": seconds,
+        "memory": memory,
+    }
+
+
+def examine(
+    paths: Sequence[Path], roots: Sequence[Path], *, seconds: float = SECONDS, memory: int = MEMORY_BYTES
+) -> None:
     """Refuse files that cannot be read safely. Files that did not change since they were found sound are not examined
     again.
 
@@ -51,15 +63,15 @@ def examine(paths: Sequence[Path], roots: Sequence[Path], *, seconds: float = SE
         paths: Masters of a series.
         roots: Folders below which they, and what they lead to, must lie.
         seconds: Longest time for it.
-        whole: True decodes every frame, not only the first and the last of each data file.
+        memory: Bytes of address space for it.
 
     Raises:
         SeriesError: what is wrong with the files, or that reading them crashes, hangs or wants too much memory.
     """
     look = tuple(_look(path) for path in paths)
-    if look in _sound and not whole:
+    if look in _sound:
         return
-    answer = _HELPER.ask({"paths": [*map(str, paths)], "roots": [*map(str, roots)], "seconds": seconds, "whole": whole})
+    answer = _HELPER.ask(_request(paths, roots, seconds, memory))
     if (error := answer.get("error")) is not None:
         raise _KNOWN.get(error["kind"], SeriesError)(error["found"], needed=error["needed"], action=error["action"])
     if died := answer.get("died"):
@@ -207,7 +219,7 @@ def _in_a_child(request: dict[str, Any]) -> dict[str, Any]:
 def _look_and_tell(request: dict[str, Any], sending: int) -> NoReturn:
     code = 1
     try:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (request["memory"], request["memory"]))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         told = _told(request)
         os.write(sending, json.dumps(told).encode() + b"\n")
@@ -218,7 +230,7 @@ def _look_and_tell(request: dict[str, Any], sending: int) -> NoReturn:
 
 def _told(request: dict[str, Any]) -> dict[str, Any]:
     try:
-        _decode([Path(path) for path in request["paths"]], [Path(root) for root in request["roots"]], request["whole"])
+        _decode([Path(path) for path in request["paths"]], [Path(root) for root in request["roots"]])
     except GbxError as error:
         said = {"found": error.found, "needed": error.needed, "action": error.action}
         return {"error": {"kind": type(error).__name__, **said}}
@@ -229,13 +241,13 @@ def _told(request: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _decode(paths: list[Path], roots: list[Path], whole: bool) -> None:
-    """Open each file, and decode the first and the last frame of each piece that exists, or all."""
+def _decode(paths: list[Path], roots: list[Path]) -> None:
+    """Open each file, and decode the first and the last frame of each piece that exists."""
     from gbx_beamline.frames.eiger import EigerFile
 
     for path in paths:
         file = EigerFile(path, allow_incomplete=True, roots=roots)
-        for frame in range(file.shape[0]) if whole else file.ends():
+        for frame in file.ends():
             if file.present[frame]:
                 file.read(frame, frame + 1)
 

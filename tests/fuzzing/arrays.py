@@ -40,8 +40,8 @@ def _inflate(draw: random.Random, path: Path) -> None:
         path.write_bytes(content)
         return
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        if draw.random() < 0.2:
-            archive.writestr("frames.npy", bytes(64 * 2**20))
+        if draw.random() < 0.1:
+            archive.writestr("mask.npy", bytes(16 * 2**20))
         archive.writestr(draw.choice(("frames.npy", "../../outside/secret.npy", "g12.npy")), content)
         if draw.random() < 0.2:
             pickled = io.BytesIO()
