@@ -214,7 +214,7 @@ class _Reader:
     def _pixel_mask(self) -> NDArray[np.uint32] | None:
         for path in (f"{SPECIFIC}/pixel_mask", f"{DETECTOR}/pixel_mask"):
             node = self._get(path)
-            if node is not None and node.ndim == 2 and node.dtype.kind in "ui" and node.size <= MOST_PIXELS:
+            if node is not None and node.ndim == 2 and node.dtype.kind in "ui" and (node.size or 0) <= MOST_PIXELS:
                 return node[()].astype(np.uint32)
         self.notes.append("the file holds no pixel_mask: dead and noisy pixels are known only from a mask given")
         return None

@@ -17,7 +17,7 @@ from gbx_beamline.catalog.connect import said_in_words
 from gbx_beamline.errors import ConfigError, ServiceError
 from gbx_tiled.access_file import SERVICES, AccessFile
 from gbx_tiled.configuration import CONTAINERS
-from gbx_tiled.roles import MATRIX, POLICY_SCOPES, SHELVES_TAG, Right, Role, scopes_of
+from gbx_tiled.roles import MATRIX, POLICY_SCOPES, SHELVES_TAG, Area, Right, Role, scopes_of
 
 
 def compile_grants(access: AccessFile, database: str) -> None:
@@ -53,7 +53,7 @@ def compile_grants(access: AccessFile, database: str) -> None:
         ) from None
 
 
-def prepare_server(uri: str, api_key: str, folder: Path, *, areas: Sequence[str] = CONTAINERS) -> dict[Role, str]:
+def prepare_server(uri: str, api_key: str, folder: Path, *, areas: Sequence[str] = tuple(Area)) -> dict[Role, str]:
     """Shared containers, and for each kind of service a principal and its key.
 
     Args:
