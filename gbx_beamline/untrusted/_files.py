@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,10 @@ def read_yaml(path: Path) -> Any:
         ValueError: it is no text, no YAML, too large, or expands (by aliases) to more than any file of ours.
     """
     text = _content(path, _LARGEST_YAML).decode()
+    # The parser takes the square of the time for brackets in brackets. Those in texts are paired, too, as a rule.
+    opened = accumulate({"[": 1, "{": 1, "]": -1, "}": -1}.get(letter, 0) for letter in text)
+    if max(opened, default=0) > _DEEPEST:
+        raise ValueError(f"YAML that is nested more than {_DEEPEST} deep")
     try:
         content = yaml.safe_load(text)
         size = _expanded(content, {})

@@ -143,7 +143,7 @@ def _log_in(uri: str, name: str, word: str) -> str:
 
 
 def _await(process: subprocess.Popen[bytes], uri: str, log: Path) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 400
     while True:
         try:
             httpx.get(f"{uri}/api/v1/", trust_env=False, timeout=5).raise_for_status()

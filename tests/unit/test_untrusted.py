@@ -13,6 +13,8 @@ from gbx_beamline.correlation.imported import read_map
 from gbx_beamline.errors import ConfigError, MapError
 from gbx_beamline.untrusted import check_numpy, lies_below, parse_json, read_yaml
 
+BOMB = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))])
+
 
 def test_a_place_is_where_links_and_dots_lead(tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
@@ -32,14 +34,12 @@ def test_a_place_is_where_links_and_dots_lead(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("c: &c [*c]", "nested"),
-        (
-            "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))]),
-            "expand",
-        ),
+        (BOMB, "expand"),
         ("[" * 5000, "nested|flow"),
         ("n: " + "9" * 5000, "digits"),
         ("x" * (2**20 + 1), "more than"),
     ],
+    ids=["itself", "bomb", "deep", "digits", "large"],
 )
 def test_yaml_that_expands_without_bound_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "file.yaml"
@@ -56,7 +56,9 @@ def test_aliases_of_a_sane_size_are_taken(tmp_path: Path) -> None:
     assert read_yaml(path)["samples"]["b"]["rois"]["rings"][0]["q"] == ["1e-3", "2e-3"]
 
 
-@pytest.mark.parametrize("content", [b"[" * 10_000, b"[" * 70 + b"]" * 70, b"{'a': 1}", b'{"a": NaN}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"[" * 10_000, b"[" * 70 + b"]" * 70, b"{'a': 1}", b'{"a": NaN}', b"\xff"], ids=range(5)
+)
 def test_json_that_is_none_or_too_deep_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"nested|Expecting|JSON|utf-8"):
         parse_json(content)
@@ -87,7 +89,7 @@ def test_numpy_files_that_declare_too_much_are_refused(
     with pytest.raises(ValueError, match=said):
         check_numpy(path, 1_000_000)
     if size == 800:
-        with pytest.raises(MapError, match="map.npz"):
+        with pytest.raises(MapError, match=r"map\.npz"):
             read_map(path)
 
 
