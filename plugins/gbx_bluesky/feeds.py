@@ -129,14 +129,14 @@ class ReplayFeed:
         try:
             check_numpy(path, _LARGEST_MOVIE)
             content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
+            if isinstance(content, np.ndarray):
+                return cls(content)
+            with content:
+                movies = {key: array for key in content.files if (array := content[key]).ndim == 3}
         except UNREADABLE as error:
             raise SeriesError(
                 f"{path}: {error}", needed="a .npy or .npz file with a movie", action="check the path"
             ) from error
-        if isinstance(content, np.ndarray):
-            return cls(content)
-        with content:
-            movies = {key: array for key in content.files if (array := content[key]).ndim == 3}
         if len(movies) != 1:
             raise SeriesError(
                 f"{path} holds {len(movies)} three-dimensional arrays",
