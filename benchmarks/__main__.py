@@ -15,7 +15,10 @@ from benchmarks.peers import Peers, PeersUnavailableError
 from benchmarks.rounds import Measured, tell
 from benchmarks.table import Table
 
-TOPICS = ("two_time", "gemm", "decode", "live", "live_record", "chain", "long", "simulate", "infer", "lag", "beamtime")
+TOPICS = (
+    *("two_time", "gemm", "decode", "live", "live_record", "chain", "long", "simulate", "infer", "lag", "viewer"),
+    "beamtime",
+)
 UNASKED = tuple(topic for topic in TOPICS if topic != "beamtime")
 """A beamtime takes half an hour by itself."""
 
@@ -93,10 +96,20 @@ def measure(options: argparse.Namespace, folder: Path, peers: Peers | None) -> I
         yield long_series.run(quick=options.quick)
     if "simulate" in options.topics:
         yield from simulate.run(quick=options.quick)
+    yield from measure_the_whole(options, folder)
+
+
+def measure_the_whole(options: argparse.Namespace, folder: Path) -> Iterator[Table]:
+    """Topics about what is built of the parts."""
     if "infer" in options.topics:
         yield from infer.run(quick=options.quick)
     if "lag" in options.topics:
         yield from lag.run(folder / "lag", quick=options.quick)
+    if "viewer" in options.topics:
+        # Qt is loaded for its own topic only.
+        from benchmarks import viewer
+
+        yield viewer.run(folder / "viewer", quick=options.quick)
     if "beamtime" in options.topics:
         yield beamtime.run(folder / "beamtime", quick=options.quick, scans=options.scans)
 

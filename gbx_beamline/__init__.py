@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gbx_beamline._lazy import lazily
 
 if TYPE_CHECKING:
+    from gbx_beamline.comparing import compare as compare
     from gbx_beamline.config import Config as Config
     from gbx_beamline.config import load_config as load_config
     from gbx_beamline.correlation import LiveTwoTime as LiveTwoTime
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "compare": "comparing",
     "Config": "config",
     "load_config": "config",
     "LiveTwoTime": "correlation",
@@ -50,6 +52,7 @@ __all__ = [
     "LiveTwoTime",
     "Series",
     "analyze",
+    "compare",
     "load_config",
     "load_model",
     "nonequilibrium",

@@ -6,14 +6,15 @@ Heavy imports stay inside functions, so that whoever imports this module pays on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gbx_beamline import pipeline
-from gbx_beamline.config import CatalogConfig, Config, load_config
+from gbx_beamline.config import AnalysisConfig, CatalogConfig, Config, RoiConfig, load_config, sample_itself
 from gbx_beamline.errors import (
     CatalogError,
     DependencyError,
@@ -23,17 +24,15 @@ from gbx_beamline.errors import (
     RunUnfinishedError,
 )
 from gbx_beamline.records import ScanFailure, ScanInference, ScanInfo, ScanResult
+from gbx_beamline.traces import read_channels
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gbx_beamline.catalog import Catalog
-    from gbx_beamline.learning.jobs import Told
-    from gbx_beamline.learning.paper import ExperimentalScan
-    from gbx_beamline.learning.virtual import PreparedSuite
 
 CONFIG_VARIABLE = "GBX_CONFIG"
 URI_VARIABLE = "GBX_TILED_URI"
+STORE_VARIABLE = "GBX_TILED_STORE"
+"""With the other: folder for the arrays of results, which that server reads."""
 
 
 class CatalogAddress(Protocol):
@@ -41,6 +40,7 @@ class CatalogAddress(Protocol):
 
     uri: str
     api_key: str
+    store: Path | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
     uri = server_address(config)
     with ExitStack() as stack:
         if uri:
-            key = api_key or api_key_in_environment(config)
+            key, store = api_key or api_key_in_environment(config), _store(settings)
         else:
             if must_exist and not settings.directory.is_dir():
                 raise CatalogError(
@@ -96,8 +96,8 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
                     f"or ${URI_VARIABLE}",
                 )
             address = stack.enter_context(embedded_server(settings))
-            uri, key = address.uri, address.api_key
-        catalog = connect(uri, key, raw=settings.raw, processed=settings.processed)
+            uri, key, store = address.uri, address.api_key, address.store
+        catalog = connect(uri, key, raw=settings.raw, processed=settings.processed, store=store)
         stack.callback(catalog.close)
         yield catalog
 
@@ -105,6 +105,14 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
 def server_address(config: Config) -> str | None:
     """Address of the Tiled server, the environment's before the configuration's; None means the embedded one."""
     return os.environ.get(URI_VARIABLE) or config.catalog.uri
+
+
+def _store(settings: CatalogConfig) -> Path | None:
+    """Folder for arrays that belongs to the server of ``server_address``."""
+    if not os.environ.get(URI_VARIABLE):
+        return settings.store
+    named = os.environ.get(STORE_VARIABLE)
+    return Path(named) if named else None
 
 
 def api_key_in_environment(config: Config) -> str | None:
@@ -132,6 +140,52 @@ def data_roots(config: Config) -> tuple[Path, ...]:
     return config.serve.live.roots or (() if server_address(config) else (settings.frames,))
 
 
+@dataclass(frozen=True)
+class RunSettings:
+    """How one run is analysed."""
+
+    analysis: AnalysisConfig
+    sample_version: int | None
+    """Of the sample's settings in the catalog that are in them; None where it keeps none."""
+
+
+def settings_for(
+    catalog: Catalog,
+    config: Config,
+    sample: str | None,
+    rule: str | None = None,
+    *,
+    rois: RoiConfig | None = None,
+    kept: bool = True,
+) -> RunSettings:
+    """How a run of a sample is analysed now.
+
+    What comes later in this list wins: the detector's file, ``analysis``, ``samples`` of the configuration, what the
+    catalog keeps of the sample (`gbx sample`), a selection rule, q-ROIs of the command line.
+
+    Args:
+        catalog: Keeps settings of samples.
+        config: Configuration.
+        sample: Name of the sample.
+        rule: Selection rule by which the run is analysed.
+        rois: q-ROIs of the command line.
+        kept: False leaves out what the catalog keeps of the sample.
+
+    Raises:
+        CatalogError: the catalog is unreachable.
+        ConfigError: no such rule.
+    """
+    from gbx_beamline.catalog import latest_version
+
+    version = latest_version(catalog, sample) if kept else None
+    if kept and version is None and sample:
+        version = latest_version(catalog, sample_itself(sample))
+    settings = config.for_run(sample, rule, kept=None if version is None else version.settings)
+    if rois is not None:
+        settings = settings.model_copy(update={"rois": rois})
+    return RunSettings(settings, None if version is None else version.number)
+
+
 def analyze_run(
     catalog: Catalog,
     uid: str,
@@ -140,6 +194,8 @@ def analyze_run(
     rule: str | None = None,
     retry_failed: bool = False,
     dry_run: bool = False,
+    rois: RoiConfig | None = None,
+    kept: bool = True,
 ) -> Analysis:
     """Analyse one raw run of the catalog and publish the record, unless it is there already.
 
@@ -149,10 +205,12 @@ def analyze_run(
     Args:
         catalog: Where the run is and the record goes.
         uid: uid of the run, or the start of it.
-        config: Configuration; the settings of the run's sample are used.
+        config: Configuration; see ``settings_for``.
         rule: Selection rule that wants the run: what it overrides counts, and the record names it.
         retry_failed: True analyses again where only a failure is recorded.
         dry_run: True computes and publishes nothing.
+        rois: q-ROIs of the command line, in place of all others.
+        kept: False leaves out what the catalog keeps of the sample.
 
     Raises:
         CatalogError: the catalog is unreachable, has no such run, or not yet all of it.
@@ -170,8 +228,10 @@ def analyze_run(
             action="wait for its end; if it has ended, its documents have not reached the catalog yet",
         )
     scan = _scan_of(catalog, run)
-    settings = config.for_run(scan.sample, rule)
-    made_by = pipeline.provenance(settings, catalog.array, rule=rule or "")
+    found = settings_for(catalog, config, scan.sample, rule, rois=rois, kept=kept)
+    settings = found.analysis
+    who: dict[str, Any] = {"rule": rule or "", "sample_version": found.sample_version}
+    made_by = pipeline.provenance(settings, catalog.array, **who)
     outcome: ScanResult | ScanFailure
     try:
         # Frames may come over HTTP: a server that goes away meanwhile is no fault of the scan.
@@ -182,12 +242,19 @@ def analyze_run(
                 frame_time=settings.frame_time_s,
                 roots=data_roots(config),
             )
-            made_by = pipeline.provenance(settings, catalog.array, series, rule=rule or "")
+            made_by = pipeline.provenance(settings, catalog.array, series, **who)
             existing = find_terminal(catalog, scan, made_by)
             if existing is not None and not dry_run and not (existing.failed and retry_failed):
                 return Analysis(key=existing.key, outcome=None)
             outcome = replace(
-                pipeline.analyze(series, settings, scan=scan, catalog_array=catalog.array), provenance=made_by
+                pipeline.analyze(
+                    series,
+                    settings,
+                    scan=scan,
+                    catalog_array=catalog.array,
+                    readings=read_channels(run, settings.traces),
+                ),
+                provenance=made_by,
             )
     except CatalogError:
         raise
@@ -216,7 +283,8 @@ def publish_failure(catalog: Catalog, uid: str, error: GbxError, config: Config,
     from gbx_beamline.catalog import TiledSink
 
     scan = _scan_of(catalog, catalog.run(uid))
-    made_by = pipeline.provenance(config.for_run(scan.sample, rule), catalog.array, rule=rule or "")
+    found = settings_for(catalog, config, scan.sample, rule)
+    made_by = pipeline.provenance(found.analysis, catalog.array, rule=rule or "", sample_version=found.sample_version)
     return TiledSink(catalog).publish(pipeline.failure(scan, error, made_by))
 
 
@@ -265,7 +333,8 @@ def infer_record(
     from gbx_beamline.learning.kept import kept_model
     from gbx_beamline.learning.store import ModelStore
 
-    stored = ModelStore(config.models).find(_judge_of(catalog, key, config) if model is None else model)
+    store = ModelStore(config.models)
+    stored = store.find(_judge_of(catalog, key, config) if model is None else model)
     existing = find_inference(catalog, key, stored.id)
     if existing is not None:
         return Inferred(existing.key, None, stored.id)
@@ -276,7 +345,7 @@ def infer_record(
             needed="an analysed scan",
             action="analyse it again first",
         )
-    inference = pipeline.infer(found, kept_model(stored), record=key)
+    inference = pipeline.infer(found, kept_model(stored, store), record=key)
     return Inferred(TiledSink(catalog).publish_inference(inference), inference, stored.id)
 
 
@@ -292,78 +361,3 @@ def _judge_of(catalog: Catalog, key: str, config: Config) -> str:
         # A map that was imported never was a run.
         start = {}
     return config.models.judge_of(start)
-
-
-@contextmanager
-def experimental_scans(
-    config: Config,
-    *,
-    samples: Sequence[str] = (),
-    runs: Sequence[str] = (),
-    suite: str | None = None,
-    workers: int = 1,
-    told: Told,
-) -> Iterator[Iterator[ExperimentalScan]]:
-    """Unlabelled scans of the catalog, or virtual experiments in their place, readable while the context lasts.
-
-    Args:
-        config: Configuration.
-        samples: All analysed runs of these samples.
-        runs: And these runs, each by its uid or the start of it.
-        suite: A suite of virtual experiments; made where it is not there yet.
-        workers: Processes that make it.
-        told: Told how far that is.
-
-    Raises:
-        InputError: scans of neither, or of both.
-        RunNotFoundError: nothing was analysed of a sample or a run.
-        CatalogError: as ``open_catalog``.
-        ConfigError: no such suite.
-    """
-    if bool(samples or runs) == (suite is not None):
-        raise InputError(
-            "no experiments" if suite is None else f"the suite {suite!r} and scans of the catalog",
-            needed="samples or runs that are analysed, or else a suite of virtual experiments",
-            action="add --sample, --run or --suite" if suite is None else "leave one of them out",
-        )
-    if suite is not None:
-        from gbx_beamline.learning.evaluation_job import prepare_suites
-
-        yield _scans_of_suite(prepare_suites(config, (suite,), told, workers=workers)[suite])
-        return
-    with open_catalog(config, must_exist=True) as catalog:
-        yield _scans_of_catalog(catalog, samples, runs)
-
-
-def _scans_of_suite(suite: PreparedSuite) -> Iterator[ExperimentalScan]:
-    """Virtual experiments as experiments without labels; a group is what one sample gave."""
-    from gbx_beamline.learning.paper import ExperimentalScan
-
-    name = suite.settings.name
-    for shot in suite:
-        run, group = f"{name} {shot.plan.number}", f"{name} {shot.plan.group}"
-        yield ExperimentalScan(two_time=shot.two_time, run=run, group=group)
-
-
-def _scans_of_catalog(catalog: Catalog, samples: Sequence[str], runs: Sequence[str]) -> Iterator[ExperimentalScan]:
-    """Analysed scans of a catalog as experiments without labels; a group is a sample. Of each run the newest result."""
-    from gbx_beamline.catalog import find_record, find_records, load_record
-    from gbx_beamline.learning.paper import ExperimentalScan
-
-    newest = {record.run_uid: record for record in (find_record(catalog, uid) for uid in runs)}
-    for sample in samples:
-        records = [record for record in find_records(catalog, sample=sample) if not record.failed]
-        if not records:
-            raise RunNotFoundError(
-                f"no results of a sample {sample!r} in {catalog.uri}",
-                needed="analysed scans",
-                action="list them with `gbx results`, or analyse runs with `gbx analyze UID`",
-            )
-        newest |= {record.run_uid: record for record in records}
-    for run, record in newest.items():
-        outcome = load_record(catalog, record.key)
-        if isinstance(outcome, ScanFailure):
-            raise RunNotFoundError(
-                f"run {run} was not analysed: {outcome.reason}", needed="an analysed run", action="leave it out"
-            )
-        yield ExperimentalScan(two_time=outcome.two_time, run=run, group=outcome.scan.sample or "unnamed sample")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from prefect import flow, get_run_logger
 
-from gbx_beamline import assemble
+from gbx_beamline import assemble, grouping
 from gbx_beamline.learning.jobs import adapt_model
 from gbx_beamline.learning.store import ModelStore
 from gbx_flows.train import following, patient_task, progress_artifact, show_model
@@ -28,7 +28,7 @@ def adapt_model_task(
     config = assemble.configuration()
     parent = ModelStore(config.models).find(model)
     told = following(artifact)
-    with assemble.experimental_scans(config, samples=samples, runs=runs, suite=suite, told=told) as scans:
+    with grouping.experimental_scans(config, samples=samples, runs=runs, suite=suite, told=told) as scans:
         adapted = adapt_model(config, parent, scans, out, told, device=device)
     get_run_logger().info("%s: model %s, from %s", out, adapted.id, parent.id)
     return adapted.folder

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from prefect import flow, get_run_logger
 
-from gbx_beamline import assemble
+from gbx_beamline import assemble, grouping
 from gbx_beamline.learning.jobs import finetune_models
 from gbx_beamline.learning.store import ModelStore
 from gbx_flows.train import following, patient_task, progress_artifact, show_model
@@ -22,7 +22,7 @@ def finetune_models_task(
     config = assemble.configuration()
     parent = ModelStore(config.models).find(model)
     told = following(artifact)
-    with assemble.experimental_scans(config, samples=samples, runs=runs, suite=suite, told=told) as scans:
+    with grouping.experimental_scans(config, samples=samples, runs=runs, suite=suite, told=told) as scans:
         found = finetune_models(config, parent, scans, out, told)
     get_run_logger().info("%s: %d models, from %s", out, len(found), parent.id)
     return {group: tuned.folder for group, tuned in found.items()}

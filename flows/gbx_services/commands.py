@@ -14,7 +14,8 @@ from rich.text import Text
 
 from gbx_beamline import assemble
 from gbx_beamline.cli import EXIT_REFUSED, config_option
-from gbx_beamline.errors import GbxError
+from gbx_beamline.errors import GbxError, InputError
+from gbx_services.commission_command import NOT_TRUSTED
 
 
 @click.command()
@@ -41,17 +42,33 @@ def doctor(config_path: Path | None) -> None:
 
 @click.command()
 @config_option
-def demo(config_path: Path | None) -> None:
+@click.option("--commission", is_flag=True, help="Run the commissioning suite instead: trust this installation or not.")
+@click.option("--trial", "trials", multiple=True, metavar="NAME", help="Of the suite, only this; may be repeated.")
+@click.option("--no-view", is_flag=True, help="Do not open the viewer at the end.")
+def demo(config_path: Path | None, commission: bool, trials: tuple[str, ...], no_view: bool) -> None:
     """Four simulated scans through RunEngine, Eiger files, catalog and flow, with their results.
 
-    A second run adds scans to the same catalog.
+    A second run adds scans to the same catalog. Where there is a display, `gbx view` opens at the end.
 
-    Example: gbx demo
+    With --commission: samples and faults whose right answer is known, and a page that says trust or do not, and why;
+    exit status 1 unless every trial came out as expected.
+
+    Example: gbx demo --commission
     """
     from gbx_services.demo import demo_config_file, run_demo
 
-    config_path = config_path or demo_config_file()
-    run_demo(assemble.configuration(config_path), Console(), config_path=config_path)
+    if not commission and trials:
+        raise InputError("--trial without --commission", needed="both, or neither", action="add --commission")
+    if not commission:
+        config_path = config_path or demo_config_file()
+        run_demo(assemble.configuration(config_path), Console(), config_path=config_path, view=not no_view)
+        return
+    from gbx_services.commission_runs import run_commissioning
+
+    config_path = config_path or demo_config_file("commission.yaml")
+    config = assemble.configuration(config_path)
+    if not run_commissioning(config, Console(), config_path=config_path, names=trials):
+        sys.exit(NOT_TRUSTED)
 
 
 @click.command("import")
@@ -61,7 +78,9 @@ def demo(config_path: Path | None) -> None:
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True), help="Sample temperature, K.")
 @click.option("--baseline", type=click.Choice(["0", "1"]), help="Of a map: 1 for g2, 0 for g2 - 1; default: detected.")
 @click.option(
-    "--frame-time", type=click.FloatRange(min=0, min_open=True), help="Of a map: s between rows. Needed for maps."
+    "--frame-time",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Of a map: s between rows. Needed for .npy and .npz; wins over a result file.",
 )
 @click.option(
     "--copy", is_flag=True, help="Copy a master's files into the embedded catalog's folder instead of linking."
@@ -75,7 +94,9 @@ def import_files(
     frame_time: float | None,
     copy: bool,
 ) -> None:
-    """Bring Eiger masters or two-time maps (.npy, .npz with g12) into the catalog.
+    """Bring Eiger masters, two-time maps (.npy, .npz with g12) or result files of others into the catalog.
+
+    Result files are those of pyCHX (..._Res.h5) and NXxpcs (.nxs): of them the two-time maps are taken.
 
     A file that cannot be imported does not keep the others out.
 

@@ -32,8 +32,14 @@ QT_LIBRARIES = {
     "dbus-1": "libdbus-1-3",
     "fontconfig": "libfontconfig1",
     "glib-2.0": "libglib2.0-0",
+    "xcb-cursor": "libxcb-cursor0",
+    "xcb-icccm": "libxcb-icccm4",
+    "xcb-image": "libxcb-image0",
+    "xcb-keysyms": "libxcb-keysyms1",
+    "xcb-render-util": "libxcb-render-util0",
+    "xkbcommon-x11": "libxkbcommon-x11-0",
 }
-"""What PySide6 loads from the system, and the Debian packages that hold it."""
+"""What PySide6 loads from the system, and the Debian packages that hold it; from xcb-cursor on for windows on X11."""
 
 
 @dataclass(frozen=True)

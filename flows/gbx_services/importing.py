@@ -14,6 +14,7 @@ from gbx_beamline.catalog.connect import said_in_words
 from gbx_beamline.config import Config
 from gbx_beamline.correlation.imported import read_map
 from gbx_beamline.errors import CatalogError, InputError, MapError, MissingFramesError
+from gbx_beamline.exchange import ForeignResult, read_result, result_format
 from gbx_beamline.frames import EigerFile
 from gbx_beamline.frames.node_frames import NodeFrames
 from gbx_beamline.records import ScanInfo
@@ -54,7 +55,7 @@ def import_file(path: Path, catalog: Catalog, config: Config, about: About, *, e
     """Bring one file into the catalog; the same content is imported once.
 
     Args:
-        path: Eiger master, or a two-time map (.npy, .npz).
+        path: Eiger master, two-time map (.npy, .npz), or result file of pyCHX or NXxpcs.
         catalog: Where to.
         config: Settings of S_noneq for maps, folder of the embedded catalog.
         about: What the file does not say.
@@ -67,6 +68,15 @@ def import_file(path: Path, catalog: Catalog, config: Config, about: About, *, e
     with said_in_words(catalog.uri):
         if path.suffix.lower() in MAP_SUFFIXES:
             return _import_map(path, catalog, config, about)
+        if path.suffix.lower() == ".cmp":
+            raise InputError(
+                f"{path} is a compressed series of pyCHX, which the catalog's server cannot read",
+                needed="an Eiger master, a two-time map or a result file",
+                action=f"analyse it as a file with `gbx analyze {path}`, or import the master it was made from",
+            )
+        if result_format(path) is not None:
+            found = read_result(path, baseline=about.baseline, frame_time=about.frame_time)
+            return _adopt(path, catalog, config, about, found)
         return _import_master(path, catalog, config, about, embedded=embedded, copy=copy)
 
 
@@ -78,21 +88,35 @@ def _import_map(path: Path, catalog: Catalog, config: Config, about: About) -> I
             action="give --frame-time",
         )
     tt, notes = read_map(path, baseline=about.baseline, frame_time=about.frame_time)
-    settings = config.for_sample(about.sample)
+    return _adopt(path, catalog, config, about, ForeignResult(two_time=tt, notes=tuple(notes)))
+
+
+def _adopt(path: Path, catalog: Catalog, config: Config, about: About, found: ForeignResult) -> Imported:
+    """Publish maps that somebody else computed; what was told of them wins over what their file says."""
+    sample = about.sample or found.sample
+    settings = config.for_sample(sample)
     # The baseline and the frame time are part of what was imported: told otherwise, it is another map.
-    uid = pipeline.uid_of_content(path.read_bytes() + f"{about.baseline} {about.frame_time}".encode())
+    uid = pipeline.uid_of_file(path, f"{about.baseline} {about.frame_time}")
     scan = ScanInfo(
         run_uid=uid,
-        sample=about.sample,
-        temperature=about.temperature,
-        started=path.stat().st_mtime,
+        sample=sample,
+        temperature=found.temperature if about.temperature is None else about.temperature,
+        started=path.stat().st_mtime if found.started is None else found.started,
         source=f"imported from {path.name}",
     )
     existing = find_terminal(catalog, scan, pipeline.provenance(settings))
     if existing is not None:
         return Imported(uid, True, ("the same map was imported before",), existing.key)
-    result = pipeline.adopt(tt, notes, scan, settings)
-    return Imported(uid, False, tuple(notes), TiledSink(catalog).publish(result))
+    result = pipeline.adopt(
+        found.two_time,
+        found.notes,
+        scan,
+        settings,
+        rois=found.rois,
+        mask=found.mask,
+        mean_image=found.mean_image,
+    )
+    return Imported(uid, False, found.notes, TiledSink(catalog).publish(result))
 
 
 def _import_master(
@@ -102,7 +126,7 @@ def _import_master(
     master = path.parent.resolve() / path.name
     file = EigerFile(master)
     _check_readable(file)
-    uid = pipeline.uid_of_content(master.read_bytes())
+    uid = pipeline.uid_of_file(master)
     words = [f"{file.shape[0]} frames of {file.shape[1]} x {file.shape[2]}", *file.notes]
     if file.missing:
         advice = "put them beside the master and import it again"

@@ -40,7 +40,7 @@ from gbx_services.prefect_service import DEPLOYMENT, START_SECONDS, answers
 
 logger = logging.getLogger("gbx_services.runner")
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
 """Between two looks for scheduled flow runs; part of the lag of every result."""
 
 _START_POLL_SECONDS = 0.3
@@ -264,7 +264,8 @@ def _load_model(models: ModelsConfig) -> None:
     from gbx_beamline.learning.kept import kept_model
     from gbx_beamline.learning.store import ModelStore
 
-    model = kept_model(ModelStore(models).find())
+    store = ModelStore(models)
+    model = kept_model(store.find(), store)
     logger.info("model %s is loaded", model.id)
 
 

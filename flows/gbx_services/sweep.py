@@ -10,7 +10,7 @@ from typing import Any
 
 from tiled.queries import Key
 
-from gbx_beamline import pipeline
+from gbx_beamline import assemble, pipeline
 from gbx_beamline.catalog import Catalog, find_for_rule
 from gbx_beamline.catalog.connect import said_in_words
 from gbx_beamline.config import Config
@@ -110,10 +110,8 @@ def settled(catalog: Catalog, config: Config, start: Mapping[str, Any], rule: st
         CatalogError: the catalog is unreachable.
     """
     scan = pipeline.describe_start(start, source="catalog")
-    return (
-        find_for_rule(catalog, scan.run_uid, rule=rule, settings_hash=config.for_run(scan.sample, rule).hash)
-        is not None
-    )
+    settings = assemble.settings_for(catalog, config, scan.sample, rule).analysis
+    return find_for_rule(catalog, scan.run_uid, rule=rule, settings_hash=settings.hash) is not None
 
 
 def time_of(document: Mapping[str, Any]) -> float | None:

@@ -28,6 +28,7 @@ def judge_frames(
     present: Bools | None = None,
     saturated: NDArray[np.integer] | None = None,
     segments: tuple[Segment, ...] = (),
+    left_out: Mapping[str, Bools] | None = None,
     frame_time: float | None = None,
     settings: CareConfig | None = None,
 ) -> FrameVerdict:
@@ -48,6 +49,7 @@ def judge_frames(
         present: (N,) False for absent frames; None = all are there.
         saturated: (N,) ROI pixels at the largest value of the frames' type; None = none.
         segments: from ``find_segments``: frames without beam.
+        left_out: (N,) frames that are not to be used for other reasons, by reason.
         frame_time: s, for the words of the notes.
         settings: thresholds.
 
@@ -67,7 +69,9 @@ def judge_frames(
         )
     photons = means * pixels[:, None]
     totals, there = checked_trace(photons.sum(axis=0), present)
-    bad = _known_bad(totals, there, pixels, saturated, segments, settings)
+    dark = in_segments(segments, len(totals)) & settings.applies("no beam")
+    reasons = {"no beam": dark} | dict(left_out or {})
+    bad = _known_bad(totals, there, pixels, saturated, reasons, settings)
     left = there.copy()
     for frames in bad.values():
         left[list(frames)] = False
@@ -97,11 +101,15 @@ def _known_bad(
     there: Bools,
     pixels: NDArray[np.integer],
     saturated: NDArray[np.integer] | None,
-    segments: tuple[Segment, ...],
+    reasons: Mapping[str, Bools],
     settings: CareConfig,
 ) -> dict[str, list[int]]:
     """Frames that need no comparison with others."""
-    dark = in_segments(segments, len(totals)) & there
+    left = there.copy()
+    masks: dict[str, Bools] = {"absent": ~there}
+    for reason, frames in reasons.items():
+        masks[reason] = frames & left
+        left = left & ~frames
     full = np.zeros(len(totals), dtype=bool)
     if saturated is not None:
         saturated = np.asarray(saturated)
@@ -111,12 +119,8 @@ def _known_bad(
                 needed="one number per frame",
                 action="give (N,)",
             )
-        full = (saturated > settings.saturated_share * pixels.sum()) & there & ~dark
-    masks: Mapping[str, Bools] = {
-        "absent": ~there,
-        "no beam": dark & settings.applies("no beam"),
-        "saturated": full & settings.applies("saturated"),
-    }
+        full = (saturated > settings.saturated_share * pixels.sum()) & left
+    masks["saturated"] = full & settings.applies("saturated")
     return {reason: np.flatnonzero(mask).tolist() for reason, mask in masks.items()}
 
 

@@ -37,8 +37,11 @@ PEAK_RATIO = 2.0
 TILE = 8
 """Rows and columns of the tiles whose scatter gives the centroid's error: larger than a speckle."""
 
-CHANGE = 0.1
-"""Relative change of intensity worth a word."""
+CHANGE = 0.05
+"""Relative change of intensity worth a word: a tenth of the flux, lost over a series, must not stay unsaid."""
+
+STEADY = 0.8
+"""Of the whole change: what a straight line over time takes up where the intensity falls or grows steadily."""
 
 
 def check_motion(
@@ -89,7 +92,7 @@ def check_motion(
         level /= level.mean()
         tile = _tiles(y, x)
         _centroids(found, blocks.sums, totals, level, y, x, tile)
-        noise = _intensity_noise(blocks, totals, level, tile)
+        noise = _intensity_noise(blocks, totals, tile)
         _shifts(found, blocks.sums / level, y, x)
         reason = (
             "" if np.isfinite(found.previous).any() else "the speckles of neighbouring blocks have nothing in common"
@@ -142,11 +145,10 @@ def _tiles(y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.int64]:
     return tile
 
 
-def _intensity_noise(
-    blocks: BlockSums, totals: NDArray[np.float64], level: NDArray[np.float64], tile: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(B,) counts by which photons and speckles scatter a block's total."""
-    share = level / level.sum()
+def _intensity_noise(blocks: BlockSums, totals: NDArray[np.float64], tile: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(B,) counts by which photons and speckles that come and go scatter a block's total; those that stay do not."""
+    whole = blocks.sums.sum(axis=0)
+    share = whole / whole.sum()
     return np.array(
         [
             np.sqrt(np.sum(np.bincount(tile, weights=image - total * share) ** 2))
@@ -289,4 +291,11 @@ def _intensity_notes(intensity: NDArray[np.float64], error: NDArray[np.float64])
         return ("no photon",)
     change = float(np.ptp(intensity)) / mean
     noise = 6.0 * float(np.sqrt(np.mean(error**2))) / mean
-    return (f"intensity changes by {change:.0%} over the series",) if change > max(CHANGE, noise) else ()
+    if change <= max(CHANGE, noise):
+        return ()
+    place = (np.arange(len(intensity)) + 0.5) / len(intensity) - 0.5
+    slope = float(place @ intensity / (place @ place)) / mean
+    if abs(slope) > STEADY * change:
+        share = abs(slope) / (1.0 - 0.5 * slope)
+        return (f"intensity {'grows' if slope > 0 else 'falls'} steadily by {share:.0%} over the series",)
+    return (f"intensity changes by {change:.0%} over the series",)

@@ -11,11 +11,13 @@ from gbx_beamline.care._blocks import BlockAdder, BlockSums
 from gbx_beamline.care._frames import judge_frames
 from gbx_beamline.care._motion import check_motion
 from gbx_beamline.care._pixels import judge_pixels
-from gbx_beamline.care._segments import find_segments
-from gbx_beamline.config import CareConfig
+from gbx_beamline.care._segments import find_segments, in_segments
+from gbx_beamline.care._timeline import NO_BEAM, lay_out, with_temperatures
+from gbx_beamline.config import TEMPERATURE, CareConfig, TracesConfig
 from gbx_beamline.correlation import Collected
 from gbx_beamline.correlation._store import RoiRows
-from gbx_beamline.records import Exclusions, MotionCheck
+from gbx_beamline.records import Bools, Exclusions, MotionCheck
+from gbx_beamline.traces import Placed
 
 _FRAMES = 64
 """Frames looked at together."""
@@ -28,27 +30,39 @@ class Care:
     exclusions: Exclusions
     motion: tuple[MotionCheck, ...]
     """(Q,) empty where the check is off or pixels have no positions."""
+    dark: Bools
+    """(N,) True in frames without beam."""
 
 
-def care_for(collected: Collected, settings: CareConfig) -> Care:
-    """Judge frames, then pixels, then motion; leave out what cannot be used.
+def care_for(
+    collected: Collected,
+    settings: CareConfig,
+    *,
+    placed: Placed | None = None,
+    conditions: TracesConfig | None = None,
+) -> Care:
+    """Cut the series into segments, judge frames, then pixels, then motion; leave out what cannot be used.
 
     Args:
         collected: counts of a scan's ROIs; bad frames and pixels are taken out of it.
         settings: which rules apply, and how strictly.
+        placed: side traces on the frames.
+        conditions: what they decide.
 
     Raises:
         InputError: fewer than two frames are left.
     """
     layout, valid = collected.store.layout, collected.valid.copy()
     totals = np.sum([roi.totals for roi in collected.store.rois], axis=0)
-    segments = find_segments(totals, collected.frame_time, present=valid, settings=settings)
+    found = find_segments(totals, collected.frame_time, present=valid, settings=settings)
+    placed = placed or Placed(frames=len(totals), frame_time=collected.frame_time)
+    timeline = lay_out(in_segments(found, len(totals)), totals, valid, placed, conditions or TracesConfig())
     verdict = judge_frames(
         collected.roi_means,
         np.array([roi.pixels for roi in collected.store.rois]),
         present=valid,
         saturated=collected.saturation.per_frame,
-        segments=segments,
+        left_out=timeline.left_out,
         frame_time=collected.frame_time,
         settings=settings,
     )
@@ -58,7 +72,9 @@ def care_for(collected: Collected, settings: CareConfig) -> Care:
     collected.leave_out(sorted(frame for frames in bad.values() for frame in frames))
     collected.leave_out_saturated()
     exclusions = Exclusions(
-        frames=({"absent or listed": known} if known else {}) | bad, segments=segments, notes=verdict.notes
+        frames=({"absent or listed": known} if known else {}) | bad,
+        segments=with_temperatures(timeline.segments, placed.get(TEMPERATURE), collected.valid),
+        notes=(*timeline.notes, *verdict.notes),
     )
     motion: list[MotionCheck] = []
     for index, roi in enumerate(collected.store.rois):
@@ -80,7 +96,7 @@ def care_for(collected: Collected, settings: CareConfig) -> Care:
             left = np.flatnonzero(roi.kept)
             blocks = _block_sums(roi, left, collected.valid, settings.blocks)
             motion.append(check_motion(blocks, y[left], x[left], frame_time=collected.frame_time, settings=settings))
-    return Care(exclusions=exclusions, motion=tuple(motion))
+    return Care(exclusions=exclusions, motion=tuple(motion), dark=timeline.left_out[NO_BEAM])
 
 
 def _largest(roi: RoiRows) -> NDArray[np.int64]:

@@ -67,6 +67,7 @@ def find_segments(
             start_time=start * frame_time,
             stop_time=stop * frame_time,
             kind="no beam" if kind else "beam",
+            reason="no beam" if kind else "",
         )
         for start, stop, kind in zip(starts, [*starts[1:], len(totals)], kinds, strict=True)
     )

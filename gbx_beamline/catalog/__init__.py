@@ -1,8 +1,28 @@
 """The catalog: records with their schema, written once and read by pointers. The only place that knows Tiled's keys."""
 
+from gbx_beamline.catalog.average_schema import average_key
+from gbx_beamline.catalog.averages import AverageSummary, find_averages, has_average, load_average
+from gbx_beamline.catalog.comparisons import (
+    AttenuationSearch,
+    AttenuationSet,
+    compare_runs,
+    find_attenuation_sets,
+)
 from gbx_beamline.catalog.connect import Catalog, connect
+from gbx_beamline.catalog.groups import GroupedScan, MaterialDoseGroup, group_named, material_dose_groups
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
-from gbx_beamline.catalog.live import LiveSink, LiveSummary, end_live, find_live, live_key, load_live, sweep_live
+from gbx_beamline.catalog.listing import Entry, Listing, list_entries
+from gbx_beamline.catalog.live import (
+    LiveSink,
+    LiveSummary,
+    end_live,
+    find_live,
+    live_key,
+    live_revision,
+    load_live,
+    sweep_live,
+)
+from gbx_beamline.catalog.parts import RecordParts
 from gbx_beamline.catalog.publish import TiledSink
 from gbx_beamline.catalog.read import (
     RecordSummary,
@@ -13,27 +33,57 @@ from gbx_beamline.catalog.read import (
     load_record,
     summary_of,
 )
+from gbx_beamline.catalog.references import Floors, Reference, find_floor, find_references, mark_reference
+from gbx_beamline.catalog.samples import SampleVersion, known_samples, latest_version, sample_versions, version_of
 
 __all__ = [
+    "AttenuationSearch",
+    "AttenuationSet",
+    "AverageSummary",
     "Catalog",
+    "Entry",
+    "Floors",
+    "GroupedScan",
     "InferenceSummary",
+    "Listing",
     "LiveSink",
     "LiveSummary",
+    "MaterialDoseGroup",
+    "RecordParts",
     "RecordSummary",
+    "Reference",
+    "SampleVersion",
     "TiledSink",
+    "average_key",
+    "compare_runs",
     "connect",
     "end_live",
+    "find_attenuation_sets",
+    "find_averages",
+    "find_floor",
     "find_for_rule",
     "find_inference",
     "find_inferences",
     "find_live",
     "find_record",
     "find_records",
+    "find_references",
     "find_terminal",
+    "group_named",
+    "has_average",
+    "known_samples",
+    "latest_version",
+    "list_entries",
     "live_key",
+    "live_revision",
+    "load_average",
     "load_inference",
     "load_live",
     "load_record",
+    "mark_reference",
+    "material_dose_groups",
+    "sample_versions",
     "summary_of",
     "sweep_live",
+    "version_of",
 ]

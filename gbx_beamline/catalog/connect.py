@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,6 +48,8 @@ class Catalog:
     root: Container
     raw: Container
     processed: Container
+    store: Path | None = None
+    """Folder that this process writes and the server reads; None: all goes through HTTP."""
 
     def close(self) -> None:
         """Give the connections back."""
@@ -90,18 +93,21 @@ class Catalog:
                 raise ConfigError(
                     f"no array {path!r} in {self.uri}",
                     needed="the path of an array node",
-                    action="correct catalog_labels in the configuration",
+                    action="correct catalog_labels or catalog_mask in the configuration",
                 ) from error
             return node.read()
 
 
-def connect(uri: str, api_key: str | None, *, raw: str = "raw", processed: str = "processed") -> Catalog:
+def connect(
+    uri: str, api_key: str | None, *, raw: str = "raw", processed: str = "processed", store: Path | None = None
+) -> Catalog:
     """Open the catalog at ``uri``.
 
     Args:
         uri: Address of the Tiled server.
         api_key: Its key; None for a public server.
         raw, processed: Paths of the raw runs and of the results, keys separated by slashes.
+        store: Folder that the server reads, where this process sees it too: results' arrays are written there.
 
     Raises:
         CatalogUnreachableError: nothing answers at ``uri``.
@@ -117,6 +123,7 @@ def connect(uri: str, api_key: str | None, *, raw: str = "raw", processed: str =
                 root=root,
                 raw=_descend(root, raw, uri),
                 processed=_descend(root, processed, uri),
+                store=store,
             )
         except (CatalogError, httpx.HTTPError):
             root.context.close()
@@ -126,13 +133,14 @@ def connect(uri: str, api_key: str | None, *, raw: str = "raw", processed: str =
 def _descend(root: Any, path: str, uri: str) -> Any:
     node = root
     for key in path.strip("/").split("/"):
-        if key not in node:
+        try:
+            node = node[key]
+        except KeyError as error:
             raise CatalogError(
                 f"{uri} has no container {path!r}",
                 needed="containers for raw runs and for results",
                 action="create it, or set catalog.raw and catalog.processed in the configuration",
-            )
-        node = node[key]
+            ) from error
     return node
 
 

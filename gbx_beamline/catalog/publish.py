@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,16 +16,15 @@ from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
-from gbx_beamline.catalog import inference_schema, schema
+from gbx_beamline.catalog import average_schema, inference_schema, samples, schema
 from gbx_beamline.catalog.access import tags_of, told
+from gbx_beamline.catalog.attempts import attempts_in
 from gbx_beamline.catalog.connect import Catalog, said_in_words
+from gbx_beamline.catalog.samples import SampleVersion
 from gbx_beamline.errors import CatalogError, CatalogUnreachableError, RunNotFoundError
-from gbx_beamline.records import Refusal, ScanFailure, ScanInference, ScanResult
+from gbx_beamline.records import Refusal, RepeatsAverage, ScanFailure, ScanInference, ScanResult
 
 _CONFLICT = 409
-_WRITERS = 4
-"""Arrays of a record that are on their way at the same time: most are small, and their requests wait for the server."""
-
 _TRIAL_VALUES = 2**17
 """float64: 1 MiB."""
 
@@ -42,8 +39,11 @@ class TiledSink:
         self._uri = catalog.uri
         with said_in_words(self._uri):
             self._attempts = container(catalog.processed, schema.ATTEMPTS)
+            self._arrays = attempts_in(self._attempts, catalog.store)
             self._records = container(catalog.processed, schema.RECORDS)
             self._inferences = container(catalog.processed, inference_schema.INFERENCES)
+            self._averages = container(catalog.processed, average_schema.AVERAGES)
+            self._samples = container(catalog.processed, samples.SAMPLES)
 
     def publish(self, outcome: ScanResult | ScanFailure) -> str:
         """Store ``outcome``; see ``ResultSink.publish``.
@@ -99,6 +99,64 @@ class TiledSink:
                 inference_schema.INFERENCE_SPEC,
             )
 
+    def publish_average(self, average: RepeatsAverage) -> str:
+        """Store the average of repeats, once for the same members.
+
+        Args:
+            average: of records of this catalog.
+
+        Returns:
+            Key of the average.
+
+        Raises:
+            InputError: over results that are in no catalog.
+        """
+        members = [one.record for one in average.repeats]
+        with said_in_words(self._uri):
+            return self._publish_arrays(
+                self._averages,
+                average_schema.average_key(members, common_window=average.common_window),
+                average_schema.average_arrays(average),
+                lambda attempt: average_schema.average_metadata(average, attempt=attempt, created=time.time()),
+                average_schema.AVERAGE_SPEC,
+            )
+
+    def publish_sample(
+        self,
+        version_of: Callable[[str], SampleVersion],
+        arrays: Mapping[str, np.ndarray[Any, Any]],
+        *,
+        access_tags: tuple[str, ...] = (),
+    ) -> SampleVersion:
+        """Store a new version of a sample's settings.
+
+        Args:
+            version_of: Makes the version, given the attempt that will hold its arrays.
+            arrays: Mask and label image that it brings, by name.
+            access_tags: Of the sample's runs.
+
+        Raises:
+            CatalogError: somebody else has stored a version of this number meanwhile; theirs stands.
+        """
+        attempt = str(uuid.uuid4())
+        version = version_of(attempt)
+        key, tags = samples.version_key(version.sample, version.number), list(access_tags) or None
+        metadata = samples.sample_metadata(version, attempt=attempt, access_tags=access_tags)
+        with said_in_words(self._uri):
+            stored = {"identity": key, "created": time.time(), "published": False}
+            folder = self._arrays.write(attempt, arrays, stored, tags) if arrays else None
+            if self._create_once(self._samples, key, metadata, samples.SAMPLE_SPEC):
+                if folder is not None:
+                    folder.update_metadata({"published": True}, drop_revision=True)
+                return version
+            if folder is not None:
+                self._arrays.remove(attempt)
+        raise CatalogError(
+            f"somebody has just made version {version.number} of sample {version.sample!r}",
+            needed="a change of what holds now",
+            action="look at it with `gbx sample show NAME`, then repeat yours if it is still wanted",
+        )
+
     def _publish_arrays(
         self,
         pointers: Any,
@@ -113,19 +171,13 @@ class TiledSink:
         attempt = str(uuid.uuid4())
         metadata = metadata_of(attempt)
         tags = told(metadata["access_tags"])
-        folder = self._attempts.create_container(
-            attempt,
-            metadata={"identity": key, "created": time.time(), "published": False},
-            access_tags=tags,
+        folder = self._arrays.write(
+            attempt, arrays, {"identity": key, "created": time.time(), "published": False}, tags
         )
-        with _writers() as pool:
-            writing = [pool.submit(_write, folder, name, array, tags) for name, array in arrays.items()]
-            for one in writing:
-                one.result()
         if self._create_once(pointers, key, metadata, spec):
             folder.update_metadata({"published": True}, drop_revision=True)
         else:
-            self._remove(attempt)
+            self._arrays.remove(attempt)
         return key
 
     def _create_once(self, pointers: Any, key: str, metadata: dict[str, Any], spec: Spec) -> bool:
@@ -149,9 +201,6 @@ class TiledSink:
         if pointer.metadata["reason"] != metadata["reason"]:
             pointer.update_metadata({name: metadata[name] for name in ("reason", "kind", "provenance")})
 
-    def _remove(self, attempt: str) -> None:
-        self._attempts.delete_contents(attempt, recursive=True, external_only=False)
-
     def try_writing(self) -> None:
         """Write something as large as a small record and remove it again.
 
@@ -162,10 +211,9 @@ class TiledSink:
             with said_in_words(self._uri):
                 attempt = str(uuid.uuid4())
                 metadata = {"identity": "trial", "created": time.time(), "published": False}
-                folder = self._attempts.create_container(attempt, metadata=metadata)
                 # Noise: zarr stores a constant in no bytes at all.
-                _write(folder, "trial", np.random.default_rng(0).random(_TRIAL_VALUES), None)
-                self._remove(attempt)
+                self._arrays.write(attempt, {"trial": np.random.default_rng(0).random(_TRIAL_VALUES)}, metadata, None)
+                self._arrays.remove(attempt)
         except CatalogUnreachableError:
             raise
         except CatalogError as error:
@@ -190,23 +238,14 @@ class TiledSink:
             )
             abandoned = [key for key in stale if not self._is_named(key)]
             for key in abandoned:
-                self._remove(key)
+                self._arrays.remove(key)
+            self._arrays.forget(older_than)
         return len(abandoned)
 
     def _is_named(self, attempt: str) -> bool:
         """Whether any pointer names this attempt."""
-        return any(len(pointers.search(Key("attempt") == attempt)) for pointers in (self._records, self._inferences))
-
-
-@contextmanager
-def _writers() -> Iterator[ThreadPoolExecutor]:
-    """Threads for the length of the block. What has not begun when one fails is left undone: a full disk refuses each
-    array after several tries."""
-    pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="gbx-publish")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+        everywhere = (self._records, self._inferences, self._averages, self._samples)
+        return any(len(pointers.search(Key("attempt") == attempt)) for pointers in everywhere)
 
 
 def container(parent: Any, key: str) -> Any:
@@ -214,20 +253,13 @@ def container(parent: Any, key: str) -> Any:
 
     It is everybody's, as its parent is: what lies in it has access tags of its own.
     """
-    if key not in parent:
-        try:
-            return parent.create_container(key, access_tags=told(tags_of(parent)))
-        except ClientError as error:
-            if error.response.status_code != _CONFLICT:
-                raise
+    try:
+        return parent[key]
+    except KeyError:
+        pass
+    try:
+        return parent.create_container(key, access_tags=told(tags_of(parent)))
+    except ClientError as error:
+        if error.response.status_code != _CONFLICT:
+            raise
     return parent[key]
-
-
-def _write(folder: Any, name: str, array: np.ndarray[Any, Any], tags: list[str] | None) -> None:
-    import dask.array as da
-
-    # One chunk a ROI: a reader of one map does not decode them all.
-    chunks: Any = (1, *array.shape[1:]) if array.ndim >= 3 else array.shape
-    # Without a name dask would hash it, 25 MB a map.
-    array = da.from_array(array, chunks=chunks, name=False)  # pyright: ignore[reportPrivateImportUsage]
-    folder.write_array(array, key=name, access_tags=tags)

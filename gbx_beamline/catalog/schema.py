@@ -23,14 +23,17 @@ from gbx_beamline.catalog.codec import number, plain, record
 from gbx_beamline.errors import SchemaError
 from gbx_beamline.records import (
     G4,
+    READABLE_SCHEMAS,
     SCHEMA_VERSION,
     DecayFit,
     Exclusions,
+    Exposure,
     FineLags,
     Geometry,
     JumpCheck,
     KineticsFit,
     MotionCheck,
+    Movement,
     NonEquilibrium,
     OneTime,
     PixelGroups,
@@ -40,6 +43,9 @@ from gbx_beamline.records import (
     ScanFailure,
     ScanInfo,
     ScanResult,
+    SegmentMeasure,
+    Trace,
+    Traces,
     TwoTime,
 )
 
@@ -98,6 +104,8 @@ def result_arrays(result: ScanResult) -> dict[str, np.ndarray[Any, Any]]:
         arrays["group_maps"] = tt.group_maps
     if tt.fine is not None:
         arrays |= {"fine_tau": tt.fine.tau, "fine_ratio_of_sums": tt.fine.ratio_of_sums, "fine_pychx": tt.fine.pychx}
+    if result.traces is not None and result.traces.traces:
+        arrays["traces"] = np.stack([trace.values for trace in result.traces.traces])
     for name in _G4_ARRAYS:
         arrays |= _by_roi(f"g4_{name}", [getattr(one, name) for one in result.g4])
     for reason, pixels in result.exclusions.pixels.items():
@@ -165,8 +173,21 @@ def result_metadata(result: ScanResult, *, attempt: str, created: float) -> dict
         "exclusions": plain(result.exclusions, without=("pixels",))
         | {"pixels": {reason: int(pixels.size) for reason, pixels in result.exclusions.pixels.items()}},
         "flags": list(result.flags),
+        "analysed": plain(result.analysed),
+        "segments": plain(result.segments),
+        "traces": _traces_metadata(result.traces),
+        "exposure": plain(result.exposure),
+        "movement": plain(result.movement),
         "units": {"q_par": "1/m", "q_z": "1/m", "frame_time": "s", "tau": "s", "rate": "1/s", "temperature": "K"},
     }
+
+
+def _traces_metadata(traces: Traces | None) -> dict[str, Any] | None:
+    """All but the values, which are one array (C, n)."""
+    if traces is None:
+        return None
+    listed = [plain(trace, without=("values",)) for trace in traces.traces]
+    return plain(traces, without=("traces",)) | {"traces": listed}
 
 
 def failure_metadata(failure: ScanFailure, *, created: float) -> dict[str, Any]:
@@ -196,10 +217,10 @@ def check_schema(metadata: Mapping[str, Any], key: str) -> None:
         SchemaError: another schema version.
     """
     version = metadata.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_SCHEMAS:
         raise SchemaError(
             f"record {key} has schema version {version}",
-            needed=f"version {SCHEMA_VERSION}",
+            needed=f"version {' or '.join(map(str, READABLE_SCHEMAS))}",
             action="read it with the release that wrote it, or analyse the run again",
         )
 
@@ -216,7 +237,8 @@ def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanR
     )
     geometry = dict(metadata["geometry"])
     geometry["shape"] = tuple(geometry["shape"])
-    scaling = metadata["scaling"]
+    scaling, exposure, analysed = metadata["scaling"], metadata.get("exposure"), metadata.get("analysed")
+    movement = metadata.get("movement")
     return ScanResult(
         scan=scan_from(metadata),
         rois=roi_set,
@@ -244,7 +266,21 @@ def result_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any]) -> ScanR
         jumps=tuple(record(JumpCheck, roi["jumps"]) for roi in rois if roi["jumps"] is not None),
         flags=tuple(metadata["flags"]),
         provenance=provenance_from(metadata),
+        # Records of schema version 2 have none of these.
+        analysed=None if analysed is None else (analysed[0], analysed[1]),
+        segments=tuple(record(SegmentMeasure, one) for one in metadata.get("segments", ())),
+        traces=traces_from(metadata.get("traces"), arrays),
+        exposure=None if exposure is None else record(Exposure, exposure),
+        movement=None if movement is None else record(Movement, movement),
     )
+
+
+def traces_from(entry: Mapping[str, Any] | None, arrays: Mapping[str, Any]) -> Traces | None:
+    """The side traces again; None where a record has none."""
+    if entry is None:
+        return None
+    listed = [record(Trace, one, values=arrays["traces"][i]) for i, one in enumerate(entry["traces"])]
+    return record(Traces, {**entry, "notes": tuple(entry["notes"])}, traces=tuple(listed))
 
 
 def _two_time_from(metadata: Mapping[str, Any], arrays: Mapping[str, Any], roi_set: RoiSet) -> TwoTime:

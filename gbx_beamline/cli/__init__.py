@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from gbx_beamline import __version__, assemble
+from gbx_beamline.cli._average import average
+from gbx_beamline.cli._beside import beside
+from gbx_beamline.cli._compare import compare
 from gbx_beamline.cli._evaluate import evaluate
+from gbx_beamline.cli._export import export_command
 from gbx_beamline.cli._figures import figures as figures_group
-from gbx_beamline.cli._files import ALLOW_INCOMPLETE, analyze_file, check_place
+from gbx_beamline.cli._files import analyze_file, check_place
+from gbx_beamline.cli._floor import floor
 from gbx_beamline.cli._going_on import how_to_go_on
+from gbx_beamline.cli._groups import groups
 from gbx_beamline.cli._models import models
-from gbx_beamline.cli._options import config_option
+from gbx_beamline.cli._options import box_option, config_option, ring_option
 from gbx_beamline.cli._progress import shown
-from gbx_beamline.cli._regions import with_rois
+from gbx_beamline.cli._regions import rois_given, with_rois
+from gbx_beamline.cli._runs import analyze_in, opened
+from gbx_beamline.cli._sample import sample
 from gbx_beamline.cli._saying import EXIT_INTERRUPTED, EXIT_REFUSED, print_error, refuse, unforeseen
 from gbx_beamline.cli._simulate import simulate
 from gbx_beamline.cli._train import adapt, finetune, train
-from gbx_beamline.config import Config
-from gbx_beamline.errors import DependencyError, GbxError, InputError, RoiError
-from gbx_beamline.records import ScanFailure, ScanResult
-
-if TYPE_CHECKING:
-    from gbx_beamline.catalog import Catalog
+from gbx_beamline.errors import GbxError, InputError, RoiError
+from gbx_beamline.records import ScanFailure
 
 __all__ = [
     "EXIT_INTERRUPTED",
@@ -87,27 +87,11 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
 
 
-@contextmanager
-def _open_catalog(config: Config) -> Iterator[Catalog]:
-    """The catalog of ``config``; a word on the terminal while a server starts."""
-    with ExitStack() as stack:
-        with Console(stderr=True).status("opening the catalog"):
-            catalog = stack.enter_context(assemble.open_catalog(config, must_exist=True))
-        yield catalog
-
-
 @gbx.command()
 @click.argument("target")
 @config_option
-@click.option("--ring", "rings", multiple=True, metavar="LOW:HIGH", help="A |q| ring, 1/Angstrom; may be repeated.")
-@click.option(
-    "--box",
-    "boxes",
-    multiple=True,
-    nargs=2,
-    metavar="PAR_LOW:PAR_HIGH Z_LOW:Z_HIGH",
-    help="A GISAXS box in q_par and q_z, 1/Angstrom; may be repeated.",
-)
+@ring_option
+@box_option
 @click.option(
     "--frame-time",
     metavar="SECONDS",
@@ -119,6 +103,7 @@ def _open_catalog(config: Config) -> Iterator[Catalog]:
     "--out", type=click.Path(path_type=Path, file_okay=False), help="For a FILE: folder of the results; default: here."
 )
 @click.option("--overwrite", is_flag=True, help="For a FILE: replace results that are there.")
+@click.option("--no-sample", is_flag=True, help="For a UID: leave out what the catalog keeps of the sample.")
 def analyze(
     target: str,
     config_path: Path | None,
@@ -128,19 +113,28 @@ def analyze(
     allow_incomplete: bool,
     out: Path | None,
     overwrite: bool,
+    no_sample: bool,
 ) -> None:
     """Analyse a run of the catalog (UID) or a file of frames (Eiger master, .npy, .npz).
 
-    The result of a UID goes to the catalog; that of a FILE to a report PNG and an .npz beside it.
+    The result of a UID goes to the catalog; that of a FILE to a report PNG and an .npz beside it. For a UID, what
+    `gbx sample` keeps of the sample wins over the configuration, --ring and --box over both.
 
     Example: gbx analyze scan_1_master.h5 --ring 0.003:0.005
     """
-    config = with_rois(assemble.configuration(config_path), rings, boxes)
+    rois = rois_given(rings, boxes)
+    config = with_rois(assemble.configuration(config_path), rois)
     if allow_incomplete:
         analysis = config.analysis.model_copy(update={"allow_incomplete": True})
         config = config.model_copy(update={"analysis": analysis})
     path = Path(target)
     if path.suffix or len(path.parts) > 1 or path.exists():
+        if no_sample:
+            raise InputError(
+                f"--no-sample with the file {path}",
+                needed="a UID: of a file the catalog keeps nothing",
+                action="leave --no-sample out",
+            )
         analyze_file(path, config, frame_time, out or Path(), overwrite)
         return
     given = {"--frame-time": frame_time is not None, "--out": out is not None, "--overwrite": overwrite}
@@ -150,42 +144,8 @@ def analyze(
             needed="a FILE for these options; the frames and the result of a UID are in the catalog",
             action="leave them out, or name a file that exists",
         )
-    _analyze_uid(target, config)
-
-
-def _analyze_uid(uid: str, config: Config) -> None:
-    from gbx_beamline.catalog import find_inferences, find_record, find_records
-    from gbx_beamline.figures.tables import print_table
-
-    with _open_catalog(config) as catalog:
-        done = assemble.analyze_run(catalog, uid, config, retry_failed=True)
-        full_uid = find_record(catalog, uid).run_uid
-        records = [record for record in find_records(catalog, run_uid=full_uid) if record.key == done.key]
-        not_inferred = None
-        if config.models.infer and not any(record.failed for record in records):
-            not_inferred = _why_not_inferred(catalog, done, config)
-        inferences = find_inferences(catalog, record=done.key)
-    if isinstance(done.outcome, ScanFailure):
-        print_error(done.outcome.reason.replace(*ALLOW_INCOMPLETE))
-        click.echo(f"record {done.key}")
-        sys.exit(EXIT_REFUSED)
-    print_table(records, inferences)
-    if not_inferred is not None:
-        # The correlation stands whatever becomes of the model.
-        print_error(f"no inference: {not_inferred}", label="note")
-    if done.already_there:
-        click.echo("This run had been analysed with these settings before; the record stands.")
-    click.echo(f"record {done.key}\nnext: gbx report {full_uid[:8]}")
-
-
-def _why_not_inferred(catalog: Catalog, done: assemble.Analysis, config: Config) -> str | None:
-    """Ask the model; what keeps it from being asked, in words."""
-    result = done.outcome if isinstance(done.outcome, ScanResult) else None
-    try:
-        assemble.infer_record(catalog, done.key, config, result=result)
-    except (InputError, DependencyError) as error:
-        return str(error)
-    return None
+    with opened(config) as catalog:
+        analyze_in(catalog, target, config, rois=rois, kept=not no_sample)
 
 
 @gbx.command()
@@ -202,14 +162,15 @@ def results(config_path: Path | None, run_uid: str | None, sample: str | None, f
     from gbx_beamline.figures.tables import as_text, print_table
 
     config = assemble.configuration(config_path)
-    with _open_catalog(config) as catalog:
+    with opened(config) as catalog:
         uid = None if run_uid is None else find_record(catalog, run_uid).run_uid
         records = find_records(catalog, run_uid=uid, sample=sample)
         inferences = find_inferences(catalog, run_uid=uid, sample=sample)
+        around = beside(catalog, records, config)
     if form != "table":
-        click.echo(as_text(records, "csv" if form == "csv" else "json", inferences))
+        click.echo(as_text(records, "csv" if form == "csv" else "json", inferences, around))
     elif records:
-        print_table(records, inferences)
+        print_table(records, inferences, around)
     elif sample is not None:
         click.echo(f"No results of a sample {sample!r}.")
     else:
@@ -233,13 +194,15 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
 
     if out is not None:
         check_place(out, overwrite)
-    with _open_catalog(assemble.configuration(config_path)) as catalog:
+    config = assemble.configuration(config_path)
+    with opened(config) as catalog:
         record = find_record(catalog, uid)
         picture = out or Path(f"{record.run_uid[:8]}_gbx.png")
         check_place(picture, overwrite)
         outcome = load_record(catalog, record.key)
         inferences = find_inferences(catalog, record=record.key)
         inference = load_inference(catalog, inferences[-1].key) if inferences else None
+        around = beside(catalog, [record], config)
     if isinstance(outcome, ScanFailure):
         print_error(f"run {record.run_uid[:8]} was not analysed: {outcome.reason}")
         sys.exit(EXIT_REFUSED)
@@ -249,13 +212,16 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
             needed=f"a number from 1 to {len(outcome.rois)}",
             action=f"choose one of {', '.join(outcome.rois.names)}, counted from 1",
         )
-    drawn = figures.scan_report(outcome, roi=None if roi is None else roi - 1, inference=inference)
+    drawn = figures.scan_report(
+        outcome, roi=None if roi is None else roi - 1, inference=inference, floor=around.floors.get(record.key)
+    )
     figures.save(drawn, picture, overwrite=overwrite)
-    print_table([record], inferences)
+    print_table([record], inferences, around)
     click.echo(f"report {picture}")
 
 
 gbx.add_command(simulate)
+gbx.add_command(export_command)
 gbx.add_command(figures_group)
-for command in (train, adapt, finetune, evaluate, models):
+for command in (average, groups, compare, floor, sample, train, adapt, finetune, evaluate, models):
     gbx.add_command(command)

@@ -39,18 +39,28 @@ def _region(model: type[_Region], option: str, *texts: str) -> _Region:
         ) from error
 
 
-def with_rois(config: Config, rings: tuple[str, ...], boxes: tuple[tuple[str, str], ...]) -> Config:
-    """``config`` with the q-ROIs of the command line, where there are any, in place of its own."""
+def rois_given(rings: tuple[str, ...], boxes: tuple[tuple[str, str], ...]) -> RoiConfig | None:
+    """The q-ROIs of the command line; None where there are none.
+
+    Raises:
+        ConfigError: of two kinds, or no intervals.
+    """
     if not rings and not boxes:
-        return config
+        return None
     if rings and boxes:
         raise ConfigError(
             f"{len(rings)} --ring and {len(boxes)} --box", needed="q-ROIs of one kind", action="leave one kind out"
         )
-    rois = RoiConfig(
+    return RoiConfig(
         rings=tuple(_region(QRing, "--ring", text) for text in rings),
         boxes=tuple(_region(QBox, "--box", *pair) for pair in boxes),
     )
+
+
+def with_rois(config: Config, rois: RoiConfig | None) -> Config:
+    """``config`` with the q-ROIs of the command line, where there are any, in place of its own."""
+    if rois is None:
+        return config
     analysis = config.analysis.model_copy(update={"rois": rois})
     samples = {name: part.model_copy(update={"rois": None}) for name, part in config.samples.items()}
     return config.model_copy(update={"analysis": analysis, "samples": samples})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gbx_beamline import assemble
+from gbx_beamline import assemble, grouping
 from gbx_beamline.cli._going_on import how_to_go_on
 from gbx_beamline.cli._options import config_option
 from gbx_beamline.cli._progress import leads, shown
@@ -124,7 +124,7 @@ def adapt(
     store = _store(config)
     parent = store.find(model)
     wanted: dict[str, Any] = {"samples": samples, "runs": runs, "suite": suite, "workers": workers}
-    with shown() as told, how_to_go_on(), assemble.experimental_scans(config, **wanted, told=told) as scans:
+    with shown() as told, how_to_go_on(), grouping.experimental_scans(config, **wanted, told=told) as scans:
         adapted = adapt_model(config, parent, scans, folder, told, device=device)
     _say_next(store, adapted, as_candidate)
 
@@ -155,7 +155,7 @@ def finetune(
     store = _store(config)
     parent = store.find(model)
     wanted: dict[str, Any] = {"samples": samples, "runs": runs, "suite": suite, "workers": workers}
-    with shown() as told, how_to_go_on(), assemble.experimental_scans(config, **wanted, told=told) as scans:
+    with shown() as told, how_to_go_on(), grouping.experimental_scans(config, **wanted, told=told) as scans:
         found = finetune_models(config, parent, scans, folder, told)
     for group, tuned in found.items():
         click.echo(f"{group}: {tuned.folder}")

@@ -6,6 +6,7 @@ because people write and read these files. The rest of the package is in SI.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from gbx_beamline.config._analysis import (
     AnalysisConfig,
+    BeamBoxConfig,
     CareConfig,
     CorrelationConfig,
     GeometryConfig,
@@ -24,7 +26,16 @@ from gbx_beamline.config._analysis import (
     Rule,
 )
 from gbx_beamline.config._base import LARGEST_Q, Strict
+from gbx_beamline.config._commissioning import (
+    ColloidConfig,
+    CommissioningConfig,
+    ExpectedConfig,
+    InjectedConfig,
+    SimulatedCommissioning,
+)
+from gbx_beamline.config._comparing import CompareConfig, FloorConfig
 from gbx_beamline.config._demo import DemoConfig, DemoDynamics
+from gbx_beamline.config._groups import GroupsConfig
 from gbx_beamline.config._models import ModelsConfig
 from gbx_beamline.config._paper_family import PaperFamilyConfig
 from gbx_beamline.config._selection import DEFAULT_RULE, RuleName, SelectionRule
@@ -38,6 +49,16 @@ from gbx_beamline.config._serve import (
     TriggersConfig,
 )
 from gbx_beamline.config._simulation import MeasurementSimulation, PaperSimulation, SimulationConfig
+from gbx_beamline.config._traces import (
+    START,
+    TEMPERATURE,
+    ChannelConfig,
+    ClockConfig,
+    DoseConfig,
+    GateConfig,
+    HoldConfig,
+    TracesConfig,
+)
 from gbx_beamline.config._training import TrainingConfig, TrainingData, TrainingNetwork
 from gbx_beamline.errors import ConfigError
 from gbx_beamline.untrusted import read_yaml
@@ -45,15 +66,30 @@ from gbx_beamline.untrusted import read_yaml
 __all__ = [
     "DEFAULT_RULE",
     "LARGEST_Q",
+    "START",
+    "TEMPERATURE",
     "AnalysisConfig",
+    "BeamBoxConfig",
     "CareConfig",
     "CatalogConfig",
+    "ChannelConfig",
+    "ClockConfig",
+    "ColloidConfig",
+    "CommissioningConfig",
+    "CompareConfig",
     "Config",
     "CorrelationConfig",
     "DemoConfig",
     "DemoDynamics",
+    "DoseConfig",
+    "ExpectedConfig",
+    "FloorConfig",
+    "GateConfig",
     "GeometryConfig",
+    "GroupsConfig",
     "HealthConfig",
+    "HoldConfig",
+    "InjectedConfig",
     "KafkaConfig",
     "LiveConfig",
     "MaskConfig",
@@ -70,15 +106,18 @@ __all__ = [
     "SampleConfig",
     "SelectionRule",
     "ServeConfig",
+    "SimulatedCommissioning",
     "SimulationConfig",
     "Strict",
     "SweepConfig",
+    "TracesConfig",
     "TrainingConfig",
     "TrainingData",
     "TrainingNetwork",
     "TriggersConfig",
     "load_config",
     "parse_config",
+    "sample_itself",
 ]
 
 _LONGEST_FOUND = 200
@@ -92,6 +131,14 @@ class SampleConfig(Strict):
     rois: RoiConfig | None = None
     mask: MaskConfig | None = None
 
+    def over(self, settings: AnalysisConfig) -> AnalysisConfig:
+        """``settings`` with these put over them: q-ROIs and mask replaced whole, geometry value by value."""
+        update: dict[str, Any] = {name: value for name, value in self if value is not None}
+        if self.geometry is not None:
+            stated = self.geometry.model_dump(exclude_none=True)
+            update["geometry"] = settings.geometry.model_copy(update=stated)
+        return settings.model_copy(update=update)
+
 
 class CatalogConfig(Strict):
     """Where raw runs and results live. The API key comes from the environment, never from here."""
@@ -104,6 +151,9 @@ class CatalogConfig(Strict):
     """Path of the raw runs in the catalog."""
     processed: str = "processed"
     """Path of the results in the catalog."""
+    store: Path | None = None
+    """Folder on a disk that this process writes and the server of ``uri`` reads (one of its ``readable_storage``):
+    arrays of results are written there, many times faster than through HTTP. The embedded server has its own."""
     api_key_env: str = "TILED_API_KEY"
     roots: tuple[Path, ...] | None = None
     """Folders below which detector files that the catalog names are read from disk, relative to the working folder;
@@ -124,36 +174,44 @@ class Config(Strict):
         default_factory=lambda: {DEFAULT_RULE: SelectionRule()}, min_length=1
     )
     """Rules by which `gbx serve` chooses runs; without any, every run is analysed as ``analysis`` says."""
+    groups: GroupsConfig = GroupsConfig()
+    compare: CompareConfig = CompareConfig()
+    floor: FloorConfig = FloorConfig()
     serve: ServeConfig = ServeConfig()
     catalog: CatalogConfig = CatalogConfig()
     demo: DemoConfig = DemoConfig()
+    commissioning: CommissioningConfig = CommissioningConfig()
     simulation: SimulationConfig = SimulationConfig()
     models: ModelsConfig = ModelsConfig()
     training: TrainingConfig = TrainingConfig()
     paper_family: PaperFamilyConfig = PaperFamilyConfig()
 
-    def for_sample(self, sample: str | None) -> AnalysisConfig:
-        """The analysis settings of one sample: q-ROIs and mask replaced whole, geometry value by value."""
-        override = self.samples.get(sample or "")
-        if override is None:
-            return self.analysis
-        update: dict[str, Any] = {k: v for k, v in override if v is not None}
-        if override.geometry is not None:
-            stated = override.geometry.model_dump(exclude_none=True)
-            update["geometry"] = self.analysis.geometry.model_copy(update=stated)
-        return self.analysis.model_copy(update=update)
+    def for_sample(self, sample: str | None, *, kept: SampleConfig | None = None) -> AnalysisConfig:
+        """The analysis settings of one sample: those of its part here, and over them what the catalog keeps of it.
 
-    def for_run(self, sample: str | None, rule: str | None = None) -> AnalysisConfig:
+        "Si [rebinned]", frames of Si with something done to them, is analysed as Si unless it has settings of its own.
+        """
+        settings = self.analysis
+        name = sample or ""
+        for part in (self.samples.get(name) or self.samples.get(sample_itself(name)), kept):
+            if part is not None:
+                settings = part.over(settings)
+        return settings
+
+    def for_run(
+        self, sample: str | None, rule: str | None = None, *, kept: SampleConfig | None = None
+    ) -> AnalysisConfig:
         """The analysis settings of one run: those of its sample, and over them what a selection rule says.
 
         Args:
             sample: Name of the sample.
             rule: Name of the rule by which the run is analysed; None = by none, a person asked for it.
+            kept: What the catalog keeps of the sample.
 
         Raises:
             ConfigError: no such rule; a job may be older than the configuration.
         """
-        settings = self.for_sample(sample)
+        settings = self.for_sample(sample, kept=kept)
         if not rule:
             return settings
         if rule not in self.selection:
@@ -171,6 +229,11 @@ class Config(Strict):
         roots = None if self.catalog.roots is None else tuple(here / root for root in self.catalog.roots)
         catalog = self.catalog.model_copy(update={"directory": here / self.catalog.directory, "roots": roots})
         return _resolved(self, here).model_copy(update={"models": models, "catalog": catalog})
+
+
+def sample_itself(name: str) -> str:
+    """The sample, of a name that says in square brackets what was done to its frames: Si of "Si [rebinned]"."""
+    return re.sub(r" \[[^\[\]]*\]$", "", name)
 
 
 def load_config(path: Path | str) -> Config:

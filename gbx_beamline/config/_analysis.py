@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gbx_beamline.config._base import LARGEST_Q, Strict
+from gbx_beamline.config._traces import DoseConfig, TracesConfig
 from gbx_beamline.errors import ConfigError
 
 
@@ -97,8 +98,16 @@ class MaskConfig(Strict):
 
     file: Path | None = None
     """.npy or .npz file, (y, x)."""
+    catalog_mask: str | None = None
+    """Path of such an array in the catalog, in place of a file."""
     true_means: Literal["good", "bad"] = "good"
-    """What True stands for in that file; at CHX, good."""
+    """What True stands for in it; at CHX, good."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> MaskConfig:
+        if self.file is not None and self.catalog_mask is not None:
+            raise ValueError("give one mask, not file and catalog_mask")
+        return self
 
 
 class CorrelationConfig(Strict):
@@ -132,6 +141,25 @@ Rule = Literal[
     "jumps",
 ]
 """Rules of the automatic care that can be switched off."""
+
+
+class BeamBoxConfig(Strict):
+    """A small box of the detector around the reflected (or direct) beam, a few times as wide as its spot."""
+
+    rows: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    """First row, and the one to end before."""
+    columns: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    """First column, and the one to end before."""
+
+    @field_validator("rows", "columns")
+    @classmethod
+    def _has_an_inside(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 5 <= value[1] - value[0] <= _LARGEST_BOX:
+            raise ValueError(f"from {value[0]} to {value[1]}: a box for the beam is 5 to {_LARGEST_BOX} pixels wide")
+        return value
+
+
+_LARGEST_BOX = 256
 
 
 class CareConfig(Strict):
@@ -169,6 +197,9 @@ class CareConfig(Strict):
     """Standard errors that motion exceeds."""
     jump_sigmas: Annotated[float, Field(gt=0)] = 6.0
     """Standard errors that a decorrelation jump exceeds."""
+    reflected_beam: BeamBoxConfig | None = None
+    """Where the reflected beam lies: followed over the series it tells motion of the detector or the beam from that of
+    the sample."""
     smallest_jump: Annotated[float, Field(gt=0)] = 0.005
     """Of the contrast: below, a jump is not worth a flag however sure it is."""
 
@@ -195,10 +226,23 @@ class AnalysisConfig(Strict):
     correlation: CorrelationConfig = CorrelationConfig()
     care: CareConfig = CareConfig()
     nonequilibrium: NonEquilibriumConfig = NonEquilibriumConfig()
+    traces: TracesConfig = TracesConfig()
+    dose: DoseConfig = DoseConfig()
     frame_time_s: Annotated[float, Field(gt=0)] | None = None
     """s between frames, where the file does not say it or says it wrongly; wins over the file."""
     allow_incomplete: bool = False
     """True analyses what exists of a series with missing data files, and flags it."""
+
+    @model_validator(mode="after")
+    def _dose_names_channels(self) -> AnalysisConfig:
+        if "traces" not in self.model_fields_set:
+            # A selection rule may state the dose alone and have the channels of ``analysis``.
+            return self
+        dose = self.dose
+        named = [name for name in (dose.monitor, dose.transmission, dose.shutter, *dose.position) if name is not None]
+        if missing := [name for name in named if name not in self.traces.channels]:
+            raise ValueError(f"dose names {', '.join(missing)}, but the channels are {', '.join(self.traces.channels)}")
+        return self
 
     @property
     def hash(self) -> str:
@@ -206,6 +250,9 @@ class AnalysisConfig(Strict):
         settings = self.model_dump(mode="json")
         # Threads change no bit. The memory ceiling may: beyond it maps are averaged.
         del settings["correlation"]["threads"]
+        # Settings that are younger than records without them count where they are used.
+        if settings["mask"]["catalog_mask"] is None:
+            del settings["mask"]["catalog_mask"]
         # A file counts by its content: moving it changes nothing, redrawing it does.
         for part, key in (("mask", "file"), ("rois", "labels")):
             if settings[part][key] is not None:

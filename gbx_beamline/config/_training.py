@@ -47,7 +47,7 @@ class TrainingData(Strict):
     without: tuple[str, ...] = ()
     """Effects of the measurement that are switched off, by name, e.g. beam_motion."""
     clean: bool = False
-    """The paper's sample, one straight boundary, with no effect of a measurement and hardly any noise: shows what a
+    """The paper's own g2, of one straight boundary, with neither noise nor any effect of a measurement: shows what a
     network is able to, and is never shipped."""
 
     @field_validator(

@@ -10,6 +10,7 @@ from gbx_beamline.correlation._ageing import age_slices
 from gbx_beamline.correlation._engines import probe as probe_engines
 from gbx_beamline.correlation._fit import fit_decay
 from gbx_beamline.correlation._g4 import g4
+from gbx_beamline.correlation._group_curves import curve_noise
 from gbx_beamline.correlation._kinetics import fit_kinetics
 from gbx_beamline.correlation._live import LiveTwoTime
 from gbx_beamline.correlation._multi_tau import lag_edges, multi_tau
@@ -25,6 +26,7 @@ __all__ = [
     "age_slices",
     "collect_rois",
     "correlate",
+    "curve_noise",
     "fit_decay",
     "fit_kinetics",
     "g4",

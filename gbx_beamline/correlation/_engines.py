@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gbx_beamline.correlation._threads import torch_threads
+from gbx_beamline.correlation.threads import torch_threads
 from gbx_beamline.errors import InputError
 
 Engine = Literal["cuda-int8", "int8", "float32", "float64"]

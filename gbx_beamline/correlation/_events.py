@@ -26,7 +26,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from gbx_beamline.correlation._engines import INT32_PIXELS, LARGEST, Counts, Integers
-from gbx_beamline.correlation._threads import thread_count
+from gbx_beamline.correlation.threads import thread_count
 from gbx_beamline.errors import InputError
 
 _HEIGHT = 64

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from gbx_beamline.correlation._group_curves import GroupMaps, groups_of
 from gbx_beamline.correlation._one_time import lag_means_between
 from gbx_beamline.correlation.diagonals import by_lag
+from gbx_beamline.correlation.threads import side_by_side
 from gbx_beamline.errors import InputError
 from gbx_beamline.records import G4, TwoTime
 
@@ -38,7 +39,7 @@ def g4(tt: TwoTime, *, min_pairs: int = 8) -> tuple[G4, ...]:
     """
     if min_pairs < 2:
         raise InputError(f"min_pairs = {min_pairs}", needed="at least 2, for a variance", action="correct it")
-    return tuple(_of_roi(tt, roi, min_pairs) for roi in range(len(tt.g2)))
+    return tuple(side_by_side(lambda roi: _of_roi(tt, roi, min_pairs), range(len(tt.g2))))
 
 
 def _of_roi(tt: TwoTime, roi: int, min_pairs: int) -> G4:

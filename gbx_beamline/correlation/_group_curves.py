@@ -65,3 +65,23 @@ def deviations(found: GroupMaps, start: int, stop: int) -> NDArray[np.float64] |
     apart = curves - found.share @ curves
     lags = np.arange(stop - start)
     return np.array([np.interp(lags, known * cell, row) for row in apart])
+
+
+def curve_noise(tt: TwoTime, roi: int, frames: int) -> NDArray[np.float64] | None:
+    """What the noise of each pixel group does to the one-time curve of a ROI, at every lag.
+
+    The groups see the same dynamics through different speckles and photons: the root of the added squares of a column,
+    times ``sqrt(K / (K - 1))``, is the standard error of the ROI's curve at that lag.
+
+    Args:
+        tt: two-time correlation.
+        roi: which.
+        frames: of the scan's beginning.
+
+    Returns:
+        (K, frames) each group's deviation from the mean of all, times its share of the pixels; None with fewer than
+        two groups or too few cells.
+    """
+    found = groups_of(tt, roi)
+    apart = deviations(found, 0, frames) if len(found.maps) > 1 else None
+    return None if apart is None else apart * found.share[:, None]

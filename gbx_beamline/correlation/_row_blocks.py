@@ -12,7 +12,7 @@ from gbx_beamline.correlation._cost import Kernel, choose
 from gbx_beamline.correlation._events import event_blocks, survey
 from gbx_beamline.correlation._memory import ROW_BLOCK
 from gbx_beamline.correlation._products import symmetric_products
-from gbx_beamline.correlation._threads import thread_count
+from gbx_beamline.correlation.threads import thread_count
 
 _LOOKED_AT = 128
 """Frames whose density tells whether events are worth counting at all."""

@@ -18,6 +18,9 @@ _ASYMMETRY = 1e-5
 _LARGEST = 1e12
 """Of a correlation. The largest that two frames can have is the number of pixels over the photons in one."""
 
+NO_COUNTS = "imported map: pixels and counts are not known"
+"""Note of every such map."""
+
 Baseline = Literal[0, 1]
 
 
@@ -37,27 +40,51 @@ def read_map(
     Raises:
         MapError: no such file, no square map, complex values, no pair of frames, a baseline that cannot be told.
     """
-    path = Path(path)
-    maps = _as_stack(read_array(path, key="g12", what="two-time map", error=MapError), str(path))
+    return adopt_maps(
+        read_array(path, key="g12", what="two-time map", error=MapError),
+        name=str(path),
+        baseline=baseline,
+        frame_time=frame_time,
+    )
+
+
+def adopt_maps(
+    array: NDArray[Any], *, name: str, baseline: Baseline | None = None, frame_time: float
+) -> tuple[TwoTime, list[str]]:
+    """Two-time maps from an array, mended where that is safe.
+
+    Args:
+        array: (N, N), or (N, N, Q), of real numbers.
+        name: What messages call it.
+        baseline: As for :func:`read_map`.
+        frame_time: s between rows.
+
+    Returns:
+        As :func:`read_map`.
+
+    Raises:
+        MapError: as :func:`read_map`.
+    """
+    maps = _as_stack(array, name)
     notes: list[str] = []
     maps = _symmetric(_without_zero_rows(_filled(_finite(maps, notes), notes), notes), notes)
     if not _pairs(maps).any(axis=(1, 2)).all():
         raise MapError(
-            f"{path} has a map without a finite value off its diagonal",
+            f"{name} has a map without a finite value off its diagonal",
             needed="the correlation of at least one pair of frames",
             action="check how it was made",
         )
     if baseline is None:
-        baseline = _detect_baseline(maps, str(path))
+        baseline = _detect_baseline(maps, name)
         notes.append(f"baseline {baseline} detected from the longest lags")
     else:
         notes.append(f"baseline {baseline} as told")
-    notes.append("imported map: pixels and counts are not known")
+    notes.append(NO_COUNTS)
     maps = maps + (1 - baseline)
     largest = float(np.max(np.abs(maps), initial=0.0, where=np.isfinite(maps)))
     if largest > _LARGEST:
         raise MapError(
-            f"{path} has values up to {largest:.3g}",
+            f"{name} has values up to {largest:.3g}",
             needed=f"correlations, at most {_LARGEST:g}",
             action="check how it was made; it may hold counts or be damaged",
         )

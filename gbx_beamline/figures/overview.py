@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from gbx_beamline.errors import InputError
 from gbx_beamline.figures import style, words
 from gbx_beamline.figures.panels import time_map
-from gbx_beamline.figures.reduction import cells, clean_map, correlation_limits, information, true_s_noneq
+from gbx_beamline.figures.reduction import (
+    at_one_temperature,
+    cells,
+    clean_map,
+    correlation_limits,
+    information,
+    true_s_noneq,
+)
 from gbx_beamline.figures.style import Place
 from gbx_beamline.records import NonEquilibrium, ScanResult
 
@@ -273,8 +280,9 @@ def _series(axes: Axes, points: Sequence[_Point], order: int, what: str) -> None
     where = np.array([point.temperature for point in points])
     value = np.array([getattr(point, what) for point in points])
     known = np.isfinite(value)
-    steps = np.unique(where[known])
-    axes.plot(steps, [value[known & (where == step)].mean() for step in steps], color=colour, linewidth=1.4, alpha=0.7)
+    steps = at_one_temperature(where[known])
+    means = [(where[known][step].mean(), value[known][step].mean()) for step in steps]
+    axes.plot(*zip(*means, strict=True), color=colour, linewidth=1.4, alpha=0.7)
     axes.plot(
         where[known],
         value[known],

@@ -21,7 +21,8 @@ from gbx_beamline.figures.reduction import (
     log_spaced,
 )
 from gbx_beamline.figures.style import Place
-from gbx_beamline.records import DecayFit, ScanResult
+from gbx_beamline.figures.traces import mark_segments
+from gbx_beamline.records import DecayFit, FloorRoi, ScanResult
 
 _NOTHING_CORRELATED = "No pair of valid frames in this q-ROI, so there is nothing to draw."
 
@@ -29,7 +30,7 @@ _NOTHING_CORRELATED = "No pair of valid frames in this q-ROI, so there is nothin
 def two_time_panel(figure: Figure, place: Place, result: ScanResult, index: int) -> None:
     """g2(t1, t2) with the shot-noise-free diagonal; t1 to the right, t2 upwards, both from the first frame on."""
     axes = style.page_axes(figure, place)
-    image, width = cells(clean_map(result, index))
+    image, width = cells(clean_map(result, index, whole=True))
     limits = correlation_limits([image], result.nonequilibrium[index].contrast)
     binned = "" if width == 1 else f"; {width}×{width} frames per cell"
     # Without counts, as in an imported map, there is no factorial moment, and the record holds the neighbours.
@@ -41,6 +42,7 @@ def two_time_panel(figure: Figure, place: Place, result: ScanResult, index: int)
         return
     window = len(image) * width * result.two_time.frame_time
     drawn = time_map(figure, place, image, window, limits, axes=axes)
+    mark_segments(axes, result)
     style.colour_bar(figure, drawn, place, "g2 (baseline 1)")
 
 
@@ -57,15 +59,31 @@ def drift_panel(figure: Figure, place: Place, result: ScanResult, index: int) ->
     drift, width = cells(record.drift)
     limit = drift_limit(drift, record.contrast)
     window = len(drift) * width * record.cell
-    drawn = time_map(figure, place, drift, window, (-limit, limit), axes=axes, colours=style.drift_colours())
+    drawn = time_map(
+        figure,
+        place,
+        drift,
+        window,
+        (-limit, limit),
+        axes=axes,
+        colours=style.drift_colours(),
+        began=result.analysed_start,
+    )
     style.colour_bar(figure, drawn, place, "drift of g2")
 
 
-def one_time_panel(figure: Figure, place: Place, result: ScanResult, index: int) -> None:
-    """One-time g2 at log-spaced lags with standard errors, the stored fit and its relaxation time."""
+def one_time_panel(
+    figure: Figure, place: Place, result: ScanResult, index: int, *, floor: FloorRoi | None = None
+) -> None:
+    """One-time g2 at log-spaced lags with standard errors, the stored fit and its relaxation time.
+
+    A band shows where a static reference stays, on this scan's scale.
+    """
     axes = style.page_axes(figure, place)
     convention = {"ratio_of_sums": "ratio of sums", "pychx": "mean of ratios (pyCHX)"}[result.one_time.convention]
-    style.titled(axes, "One-time g2(τ)", f"{convention}; bars: least error")
+    band = _floor_band(result, index, floor)
+    aside = "bars: least error" if band is None else "grey: static reference"
+    style.titled(axes, "One-time g2(τ)", f"{convention}; {aside}")
     one_time, fit = result.one_time, result.fits[index]
     shown = log_spaced(one_time.tau, np.isfinite(one_time.g2[index]))
     if shown.size == 0:
@@ -87,8 +105,10 @@ def one_time_panel(figure: Figure, place: Place, result: ScanResult, index: int)
     curve = fitted(fit, tau) if fit.status == "ok" else g2
     # A lag with a single pair has no error and may lie anywhere: it may leave the panel, the others may not.
     sure = g2[np.isfinite(error)] if np.isfinite(error).sum() > 1 else g2
-    low, high = _with_room(np.concatenate([sure, curve]))
+    low, high = _with_room(np.concatenate([sure, curve, *([] if band is None else [band])]))
     axes.set_ylim(low, high)
+    if band is not None:
+        axes.axhspan(band.min(), band.max(), color="#9a9a9a", alpha=0.35, linewidth=0, zorder=0)
     if low < 1.0 < high:
         axes.axhline(1.0, color=style.QUIET, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1)
     style.labelled(axes, "lag τ (s)", "g2(τ)")
@@ -101,10 +121,20 @@ def one_time_panel(figure: Figure, place: Place, result: ScanResult, index: int)
     _note(axes, _fit_words(fit, float(tau[-1])), tau, np.stack([g2, curve]))
 
 
+def _floor_band(result: ScanResult, index: int, floor: FloorRoi | None) -> NDArray[np.float64] | None:
+    """(2,) between which g2 of a static reference would end on this scan's scale, 95 % interval."""
+    contrast = result.nonequilibrium[index].contrast
+    if floor is None or not math.isfinite(floor.decay) or not math.isfinite(contrast):
+        return None
+    base = float(result.analysed_two_time.static_baseline[index])
+    ends = 1.0 - floor.decay + 1.96 * floor.decay_error * np.array([-1.0, 1.0])
+    return base + contrast * np.array([min(float(ends[0]), 0.995), max(float(ends[1]), 1.0)])
+
+
 def slices_panel(figure: Figure, place: Place, result: ScanResult, index: int) -> None:
     """f(τ; t1) = (g2(t1, t1 + τ) - baseline) / contrast at a handful of ages t1."""
     axes = style.page_axes(figure, place)
-    two_time, contrast = result.two_time, result.nonequilibrium[index].contrast
+    two_time, contrast = result.analysed_two_time, result.nonequilibrium[index].contrast
     frames = two_time.g2.shape[-1]
     band = words.duration(max(1, frames // 20) * two_time.frame_time)
     style.titled(axes, "Slices f(τ; t1)", f"mean over {band} of age; b: baseline")
@@ -125,7 +155,7 @@ def slices_panel(figure: Figure, place: Place, result: ScanResult, index: int) -
             markersize=5,
             markeredgewidth=0,
             linewidth=1.6,
-            label=f"{words.duration(one.age)}",
+            label=f"{words.duration(one.age + result.analysed_start)}",
         )
     style.log_lags(axes, two_time.frame_time, (frames - 1) * two_time.frame_time)
     values = np.concatenate([(one.excess - uneven) / scale for one in slices])
@@ -159,6 +189,7 @@ def time_map(
     *,
     axes: Axes | None = None,
     colours: Colormap | None = None,
+    began: float = 0.0,
 ) -> AxesImage:
     """Draw a map over two times, indexed [t1, t2], in a square with t1 to the right and t2 upwards.
 
@@ -170,14 +201,16 @@ def time_map(
         limits: Colour limits.
         axes: Axes already at ``place``.
         colours: Colour map; viridis by default.
+        began: s from the start of the series to that of the map.
     """
     axes = axes or style.page_axes(figure, place)
-    unit, name = words.time_unit(window)
+    unit, name = words.time_unit(began + window)
+    first, last = began / unit, (began + window) / unit
     drawn = axes.imshow(
         # imshow puts the first index on the vertical axis; t1 belongs on the horizontal one.
         image.T,
         origin="lower",
-        extent=(0.0, window / unit, 0.0, window / unit),
+        extent=(first, last, first, last),
         interpolation="nearest",
         aspect="equal",
         vmin=limits[0],

@@ -13,6 +13,8 @@ from gbx_beamline.records import ScanResult
 MOST_CELLS = 500
 """A drawn panel has about as many pixels on the screen."""
 LAGS_PER_DECADE = 12
+SAME_TEMPERATURE = 2.0
+"""K, as for inference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +29,15 @@ class AgeSlice:
     """(k,) mean of g2(t1, t1 + tau) - 1."""
 
 
-def clean_map(result: ScanResult, index: int) -> NDArray[np.float32]:
-    """(N, N) float32 two-time map of one q-ROI with the shot-noise-free diagonal; NaN where frames are bad."""
-    two_time = result.two_time
+def clean_map(result: ScanResult, index: int, *, whole: bool = False) -> NDArray[np.float32]:
+    """(N, N) float32 two-time map of one q-ROI with the shot-noise-free diagonal; NaN where frames are bad.
+
+    Args:
+        result: The scan.
+        index: Of the q-ROI.
+        whole: The map of the whole series instead of the segment that was analysed.
+    """
+    two_time = result.two_time if whole else result.analysed_two_time
     copy = two_time.g2[index].astype(np.float32)
     np.fill_diagonal(copy, two_time.diagonal[index])
     return copy
@@ -125,10 +133,21 @@ def information(result: ScanResult) -> NDArray[np.float64]:
     The photon-limited scaling of XPCS, Falus et al., J. Synchrotron Rad. 13, 253 (2006). Regions without
     S_noneq, and what an imported map does not know, count as 0.
     """
-    two_time = result.two_time
+    two_time = result.analysed_two_time
     known = [one.contrast if one.status == "ok" else 0.0 for one in result.nonequilibrium]
     signal = np.asarray(known) * two_time.mean_counts * np.sqrt(two_time.pixels)
     return np.where(np.isfinite(signal), np.maximum(signal, 0.0), 0.0)
+
+
+def at_one_temperature(temperatures: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Indices of scans at one temperature, the coldest first: measured ones of one setting differ a little."""
+    groups: list[list[int]] = []
+    for index in np.argsort(temperatures, kind="stable").tolist():
+        if groups and temperatures[index] - temperatures[groups[-1][0]] <= SAME_TEMPERATURE:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return [np.array(group, dtype=np.intp) for group in groups]
 
 
 def true_s_noneq(result: ScanResult) -> list[float] | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from gbx_beamline.errors import RoiError
 from gbx_beamline.figures import style, words
+from gbx_beamline.figures.beside import floor_line
 from gbx_beamline.figures.detector import detector_image, detector_panel
 from gbx_beamline.figures.panels import (
     drift_panel,
@@ -18,7 +20,8 @@ from gbx_beamline.figures.panels import (
 )
 from gbx_beamline.figures.reduction import information, true_s_noneq
 from gbx_beamline.figures.style import LINE, Place
-from gbx_beamline.records import ScanInference, ScanResult
+from gbx_beamline.figures.traces import segment_lines, strip_height, traces_strip
+from gbx_beamline.records import FloorRoi, InstrumentFloor, ScanInference, ScanResult
 
 MOST_ROWS = 4
 _PANELS = (two_time_panel, drift_panel, one_time_panel, slices_panel)
@@ -37,6 +40,8 @@ class _Layout:
     panels: tuple[tuple[float, float], ...]
     block: float
     """Height of one q-ROI's panels with titles and axis labels."""
+    strip: tuple[float, float]
+    """Upper left corner of the traces, under the two-time map."""
 
     @property
     def characters(self) -> int:
@@ -50,6 +55,9 @@ class _Block:
 
     index: int
     lines: list[tuple[str, str]]
+    strip: float
+    """Height of the traces under its map; 0 for none."""
+    floor: FloorRoi | None = None
 
 
 def _wide() -> _Layout:
@@ -57,17 +65,25 @@ def _wide() -> _Layout:
     lefts = [0.9]
     for gap in (1.7, 1.9, 0.9):
         lefts.append(lefts[-1] + side + gap)
-    return _Layout(lefts[-1] + side + 1.3, side, tuple((left, 0.62) for left in lefts), side + 1.45)
+    panels = tuple((left, 0.62) for left in lefts)
+    return _Layout(lefts[-1] + side + 1.3, side, panels, side + 1.45, (lefts[0], side + 1.75))
 
 
-def _square() -> _Layout:
-    side, below = 4.0, 5.35
+def _square(strip: float) -> _Layout:
+    """The traces lie between the map and what is below it, on its time axis."""
+    side, below = 4.0, 5.35 + strip
     left, right = 0.95, 0.95 + 4.0 + 2.05
     corners = ((left, 0.62), (left, 0.62 + below), (right, 0.62), (right, 0.62 + below))
-    return _Layout(right + side + 1.35, side, corners, side + below + 1.45)
+    return _Layout(right + side + 1.35, side, corners, side + below + 1.45, (left, side + 1.75))
 
 
-def scan_report(result: ScanResult, *, roi: int | None = None, inference: ScanInference | None = None) -> Figure:
+def scan_report(
+    result: ScanResult,
+    *,
+    roi: int | None = None,
+    inference: ScanInference | None = None,
+    floor: InstrumentFloor | None = None,
+) -> Figure:
     """Draw a scan: two-time map, drift, one-time g2 with its fit, and slices at several ages.
 
     Up to four q-ROIs get a row each. Of more, the four that hold the most information (contrast x counts x
@@ -77,6 +93,7 @@ def scan_report(result: ScanResult, *, roi: int | None = None, inference: ScanIn
         result: What the catalog stores; maps imported without frames or q are fine.
         roi: Index of one q-ROI, 0-based as in ``two_time.g2[roi]``.
         inference: What a model says of the scan; it stands in the head of the page.
+        floor: What the instrument shows of a sample that does not move; it stands beside each q-ROI's numbers.
 
     Returns:
         A matplotlib figure with an Agg canvas, to be kept with :func:`save`.
@@ -85,12 +102,22 @@ def scan_report(result: ScanResult, *, roi: int | None = None, inference: ScanIn
         RoiError: no such q-ROI.
     """
     shown = _shown(result, roi)
-    layout = _square() if len(shown) == 1 else _wide()
+    strip = strip_height(result)
+    single = len(shown) == 1
+    layout = _square(strip) if single else _wide()
     image = detector_image(result)
     head = _head_lines(result, shown, inference, layout.characters - (18 if image else 0))
     head_height = max(0.98 + _height(head), 1.65 if image else 0.0)
-    blocks = [_Block(index, _roi_lines(result, index, layout.characters)) for index in shown]
-    heights = [0.42 + _height(block.lines) + layout.block for block in blocks]
+    blocks = [
+        _Block(
+            index,
+            _roi_lines(result, index, layout.characters, floor),
+            0.0 if order else strip,
+            None if floor is None else floor.rois[index],
+        )
+        for order, index in enumerate(shown)
+    ]
+    heights = [0.42 + _height(one.lines) + layout.block + (0.0 if single else one.strip) for one in blocks]
     figure = style.blank_page(layout.width, head_height + sum(heights) + 0.45)
     temperature = words.temperature(result.scan)
     room = int((layout.width - 2.3) / 0.17) - len(temperature) - 5
@@ -140,8 +167,13 @@ def _head_lines(
         f"{words.duration(two_time.frame_time)} per frame",
         f"window {words.duration(frames * two_time.frame_time)}",
     ]
+    if result.analysed is not None:
+        rows = np.array(result.analysed) * two_time.frame_time
+        facts.append(f"numbers are of {words.span(*rows.tolist())}")
     if words.started(scan):
         facts.insert(1, words.started(scan))
+    if result.exposure is not None:
+        facts.append(words.dose(result.exposure))
     if scan.truth is not None:
         facts.append("simulated run")
     if scan.source:
@@ -157,9 +189,9 @@ def _head_lines(
     return lines
 
 
-def _roi_lines(result: ScanResult, index: int, characters: int) -> list[tuple[str, str]]:
+def _roi_lines(result: ScanResult, index: int, characters: int, floor: InstrumentFloor | None) -> list[tuple[str, str]]:
     """The facts that a value of S_noneq needs to be believed, with their colours."""
-    two_time, record = result.two_time, result.nonequilibrium[index]
+    two_time, record = result.analysed_two_time, result.nonequilibrium[index]
     pixels, counts = int(two_time.pixels[index]), float(two_time.mean_counts[index])
     facts = [f"{pixels:,} pixels" if pixels > 0 else "pixels not known"]
     facts.append(f"{words.number(counts)} counts per pixel and frame" if np.isfinite(counts) else "counts not known")
@@ -178,13 +210,17 @@ def _roi_lines(result: ScanResult, index: int, characters: int) -> list[tuple[st
     if empty.any():
         facts.append(f"{int(empty.sum())} frames without a photon here")
     lines = [(words.joined(facts, characters), style.QUIET)]
+    if floor is not None:
+        at_floor = floor.rois[index].standing == "at the floor"
+        said = floor_line(floor, index)
+        lines.append((words.wrapped(said[0].upper() + said[1:], characters), style.NOTE if at_floor else style.QUIET))
     lines += [(words.wrapped(f"Note: {note}", characters), style.NOTE) for note in words.notes(result, index)]
     return lines
 
 
-def _draw_lines(figure: Figure, top: float, lines: list[tuple[str, str]]) -> None:
+def _draw_lines(figure: Figure, top: float, lines: list[tuple[str, str]], *, left: float = 0.35) -> None:
     for text, colour in lines:
-        style.page_text(figure, 0.35, top, text, color=colour)
+        style.page_text(figure, left, top, text, color=colour)
         top += LINE * (text.count("\n") + 1)
 
 
@@ -211,5 +247,14 @@ def _draw_roi(figure: Figure, result: ScanResult, block: _Block, top: float, lay
     style.page_text(figure, left, top, name, **heading)
     _draw_lines(figure, top + 0.36, block.lines)
     below = top + 0.42 + _height(block.lines)
-    for draw, (across, down) in zip(_PANELS, layout.panels, strict=True):
+    for panel, (across, down) in zip(_PANELS, layout.panels, strict=True):
+        draw = partial(panel, floor=block.floor) if panel is one_time_panel else panel
         draw(figure, Place(across, below + down, layout.side, layout.side), result, index)
+    if block.strip:
+        across, down = layout.strip
+        traces_strip(figure, Place(across, below + down, layout.side, block.strip), result, index)
+        beside = across + layout.side + 1.75
+        style.page_text(figure, beside, below + down - 0.4, "Segments", fontsize=style.TITLE, fontweight="bold")
+        room = int((layout.width - beside - 0.3) / 0.086)
+        said = [(words.wrapped(text, room), colour) for text, colour in segment_lines(result, index)]
+        _draw_lines(figure, below + down, said, left=beside)

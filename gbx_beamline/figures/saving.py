@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from gbx_beamline.errors import InputError
 from gbx_beamline.figures.style import DPI
+from gbx_beamline.whole_files import place_taken, whole_file
 
 # A date inside the file would make two savings of one figure differ.
 _METADATA: dict[str, dict[str, str | None]] = {
@@ -50,7 +49,7 @@ def save(figure: Figure, path: Path | str, *, overwrite: bool = False) -> Path:
             action="choose one of these",
         )
     if path.exists() and not overwrite:
-        raise _exists(path)
+        raise place_taken(path)
     content = BytesIO()
     figure.savefig(content, format=suffix[1:], dpi=DPI, facecolor="white", metadata=_METADATA[suffix])
     return write_whole(content.getvalue(), path, overwrite)
@@ -64,7 +63,7 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], path: Path | str, *, overwri
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise _exists(path)
+        raise place_taken(path)
     content = BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
     return write_whole(content.getvalue(), path, overwrite)
@@ -72,25 +71,6 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], path: Path | str, *, overwri
 
 def write_whole(content: bytes, path: Path, overwrite: bool) -> Path:
     """Write a file so that it is there whole or not at all; see :func:`save`."""
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        unfinished.write_bytes(content)
-        if overwrite:
-            unfinished.replace(path)
-        else:
-            os.link(unfinished, path)
-    except FileExistsError as error:
-        raise _exists(path) from error
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}", needed="an existing folder with room to write", action="choose another path"
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path, overwrite=overwrite) as place:
+        place.write_bytes(content)
     return path
-
-
-def _exists(path: Path) -> InputError:
-    return InputError(
-        f"{path} exists already", needed="a free name", action="choose another name, or ask to overwrite it"
-    )

@@ -14,7 +14,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from gbx_beamline.figures import inference_tables
+from gbx_beamline.figures import beside, inference_tables
+from gbx_beamline.figures.beside import Beside
 
 if TYPE_CHECKING:
     from gbx_beamline.catalog import InferenceSummary, RecordSummary
@@ -31,21 +32,25 @@ COLUMNS = (
     *("roi", "q_par_1/A", "q_z_1/A", "frames", "s_corrected", "s_low", "s_high", "s_status"),
     *("s_noneq", "s_noneq_norm", "s_true"),
     *("drift/contrast", "drift_bare/contrast", "tau_s", "status", "record"),
+    *beside.COLUMNS,
     *inference_tables.COLUMNS,
 )
 """Keys of a row, in order."""
 
 
-def rows(records: Iterable[RecordSummary], inferences: Iterable[InferenceSummary] = ()) -> list[Row]:
+def rows(
+    records: Iterable[RecordSummary], inferences: Iterable[InferenceSummary] = (), around: Beside | None = None
+) -> list[Row]:
     """One row per q-ROI of each result and one per failure; q in 1/Angstrom, times in s, None = not measured.
 
-    What a model says is of the whole scan: it stands in each of its rows.
+    What a model says is of the whole scan: it stands in each of its rows. ``around`` is what stands beside the records.
     """
     said = inference_tables.newest(inferences)
+    around = around or Beside()
     return [
         row | inference_tables.row(said.get(record.key))
         for record in records
-        for row in (_failure(record) if record.failed else _result(record))
+        for row in (_failure(record) if record.failed else _result(record, around))
     ]
 
 
@@ -63,7 +68,7 @@ def _failure(record: RecordSummary) -> list[Row]:
     return [blank | _common(record) | {"status": f"failed: {record.metadata['reason']}", "record": record.key}]
 
 
-def _result(record: RecordSummary) -> list[Row]:
+def _result(record: RecordSummary, around: Beside) -> list[Row]:
     meta = record.metadata
     truth = (meta["scan"].get("truth") or {}).get("s_noneq") or []
     found = []
@@ -92,6 +97,7 @@ def _result(record: RecordSummary) -> list[Row]:
                 "status": "; ".join([status, *meta["flags"]]),
                 "record": record.key,
             }
+            | around.row(record.key, i)
         )
     return found
 
@@ -101,10 +107,13 @@ def _scaled(q: float | None) -> float | None:
 
 
 def as_text(
-    records: Iterable[RecordSummary], form: Literal["csv", "json"], inferences: Iterable[InferenceSummary] = ()
+    records: Iterable[RecordSummary],
+    form: Literal["csv", "json"],
+    inferences: Iterable[InferenceSummary] = (),
+    around: Beside | None = None,
 ) -> str:
     """All rows as CSV (one header line) or as a JSON list."""
-    content = rows(records, inferences)
+    content = rows(records, inferences, around)
     if form == "json":
         return json.dumps(content, indent=1)
     buffer = io.StringIO()
@@ -114,7 +123,9 @@ def as_text(
     return buffer.getvalue().rstrip("\n")
 
 
-def print_table(records: Sequence[RecordSummary], inferences: Iterable[InferenceSummary] = ()) -> None:
+def print_table(
+    records: Sequence[RecordSummary], inferences: Iterable[InferenceSummary] = (), around: Beside | None = None
+) -> None:
     """Print the table of ``as_table`` on standard output, and what models say of the scans below it.
 
     Lines below the table are left to the terminal to wrap, so that a path in them can be copied whole; in a file
@@ -124,7 +135,7 @@ def print_table(records: Sequence[RecordSummary], inferences: Iterable[Inference
     if not console.is_terminal:
         console = Console(width=max(FILE_WIDTH, console.width))
     console.print(_table(records))
-    for note in _notes(records):
+    for note in _notes(records, around):
         console.print(note, soft_wrap=True)
     inferred = inference_tables.inference_table(records, inferences)
     if inferred is not None:
@@ -170,7 +181,7 @@ def _share(row: Row) -> str:
     return "–" if row["s_noneq"] is None else f"bare {row['s_noneq']:.3f}"
 
 
-def _notes(records: Sequence[RecordSummary]) -> list[Text]:
+def _notes(records: Sequence[RecordSummary], around: Beside | None = None) -> list[Text]:
     """What the columns cannot hold: samples, and flags and reasons with the runs they belong to."""
     said: dict[str, list[str]] = {}
     for record in records:
@@ -182,6 +193,7 @@ def _notes(records: Sequence[RecordSummary]) -> list[Text]:
             texts += [f"no S_noneq: {state}" for state in sorted({one["status"] for one in measures} - {"ok"})]
             reasons = {one["corrected_status"] for one in measures if one["status"] == "ok"} - {"ok"}
             texts += [f"no corrected S_noneq: {reason}" for reason in sorted(reasons)]
+            texts += [] if around is None else around.remarks(record.key)
         for text in texts:
             said.setdefault(text, []).append(record.run_uid[:8])
     everywhere = len({record.run_uid for record in records})

@@ -7,7 +7,16 @@ import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from gbx_beamline.records import DecayFit, NonEquilibrium, Refusal, RoiSet, ScanInference, ScanInfo, ScanResult
+from gbx_beamline.records import (
+    DecayFit,
+    Exposure,
+    NonEquilibrium,
+    Refusal,
+    RoiSet,
+    ScanInference,
+    ScanInfo,
+    ScanResult,
+)
 
 CELSIUS_ZERO = 273.15
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -98,6 +107,17 @@ def kinetics(result: ScanResult, index: int) -> list[str]:
     return said
 
 
+def dose(exposure: Exposure) -> str:
+    """What one scan put onto its spot, as far as it is known."""
+    lit = f"{duration(exposure.seconds)} with beam"
+    if math.isfinite(exposure.photons):
+        return f"dose of this scan {number(exposure.photons)} photons ({lit})"
+    missing = ", ".join(text.partition(":")[0] for text in exposure.unknown if not text.startswith("position"))
+    if math.isfinite(exposure.full_beam):
+        return f"dose of this scan {duration(exposure.full_beam)} of the full beam; {missing} unknown"
+    return f"dose unknown ({lit}): {missing} unknown"
+
+
 def temperature(scan: ScanInfo) -> str:
     """Temperature in K and °C."""
     if scan.temperature is None:
@@ -108,6 +128,12 @@ def temperature(scan: ScanInfo) -> str:
 def kelvin(scan: ScanInfo) -> str:
     """Temperature in K alone, where there is little room."""
     return "T not recorded" if scan.temperature is None else f"{scan.temperature:.0f} K"
+
+
+def span(start: float, stop: float) -> str:
+    """A stretch of time, both ends in the unit in which the later reads best."""
+    unit, name = time_unit(stop)
+    return f"{start / unit:.4g} to {stop / unit:.4g} {name}"
 
 
 def momentum(rois: RoiSet, index: int, mode: str) -> str:
@@ -132,8 +158,9 @@ def roi_name(rois: RoiSet, index: int) -> str:
 
 def notes(result: ScanResult, index: int | None = None) -> list[str]:
     """Flags of a scan, or of one of its q-ROIs, in plain words."""
-    flags = result.flags if index is None else result.rois.flags[index]
-    return [_ROI_FLAGS.get(flag, flag.replace("_", " ")) for flag in flags]
+    if index is None:
+        return list(result.flags)
+    return [_ROI_FLAGS.get(flag, flag.replace("_", " ")) for flag in result.rois.flags[index]]
 
 
 def shortened(words: str, characters: int) -> str:

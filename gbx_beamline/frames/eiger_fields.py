@@ -110,7 +110,16 @@ class _Reader:
         if node is None or node.dtype.kind not in "uif" or node.size != 1:
             return None
         value = float(np.asarray(node[()]).ravel()[0])
-        return (value, units.unit_name(node.attrs.get("units"))) if np.isfinite(value) else None
+        if not np.isfinite(value):
+            self._doubt(path, value)
+            return None
+        return value, units.unit_name(node.attrs.get("units"))
+
+    def _doubt(self, path: str, value: float) -> None:
+        """Say once that a number of the file is impossible. Zero is not: detectors write it for what nobody entered."""
+        note = f"{path.rsplit('/', 1)[-1]} is {value:g} in the file, which is impossible; not used"
+        if value != 0 and note not in self.notes:
+            self.notes.append(note)
 
     def _number(self, path: str, kind: str, default: float = 1.0) -> float | None:
         """In SI; ``default`` is the factor of a value without a unit."""
@@ -126,7 +135,10 @@ class _Reader:
 
     def _positive(self, path: str, kind: str) -> float | None:
         value = self._number(path, kind)
-        return value if value is not None and value > 0 else None
+        if value is not None and value <= 0:
+            self._doubt(path, value)
+            return None
+        return value
 
     def _count(self, path: str) -> int | None:
         raw = self._raw(path)
@@ -143,7 +155,10 @@ class _Reader:
         found: dict[str, float] = {}
         for name in ("detector_distance", "distance"):
             raw = self._raw(f"{DETECTOR}/{name}")
-            if raw is None or raw[0] <= 0:
+            if raw is None:
+                continue
+            if raw[0] <= 0:
+                self._doubt(name, raw[0])
                 continue
             value = self._without_unit(name, raw[0]) if raw[1] is None else self._number(f"{DETECTOR}/{name}", "length")
             if value is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gbx_beamline.errors import SeriesError
 from gbx_beamline.frames.arrays import open_array, open_npy, open_npz
+from gbx_beamline.frames.cmp import open_cmp
 from gbx_beamline.frames.eiger import open_eiger
 from gbx_beamline.frames.series import Series
 
@@ -30,7 +31,7 @@ def open_series(
 
     Args:
         target: Path of an Eiger master (or another HDF5 file of that layout), of a .npy file with an array
-            (N, y, x), of a .npz file; such an array itself; or an opened Tiled node.
+            (N, y, x), of a .npz file, of a .cmp file of pyCHX; such an array itself; or an opened Tiled node.
         allow_incomplete: True cuts absent frames off the end of the series and keeps those in the middle as
             holes in time (``Series.present`` is False there).
         mask: (y, x) bool, True = good, beside what the detector's file masks.
@@ -62,4 +63,6 @@ def open_series(
         return open_npy(path, mask=mask, frame_time=frame_time)
     if suffix == ".npz":
         return open_npz(path, mask=mask, frame_time=frame_time)
+    if suffix == ".cmp":
+        return open_cmp(path, allow_incomplete=allow_incomplete, mask=mask, frame_time=frame_time)
     return open_eiger(path, allow_incomplete=allow_incomplete, mask=mask, frame_time=frame_time)

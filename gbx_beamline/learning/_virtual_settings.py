@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gbx_beamline.errors import ConfigError
-from gbx_beamline.records import ALGORITHM_VERSION
+from gbx_beamline.records import CORRELATION_VERSION
 
 SIMULATION_VERSION = 1
 """Of what turns settings into photons. Another number is another set of experiments: metrics do not compare."""
@@ -80,7 +80,7 @@ class SuiteSettings(BaseModel):
         content = {
             **self.model_dump(mode="json", exclude={"what"}),
             "simulation": SIMULATION_VERSION,
-            "correlation": ALGORITHM_VERSION,
+            "correlation": CORRELATION_VERSION,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -28,7 +28,7 @@ from gbx_beamline.learning._virtual_settings import (
     load_suite,
     suite_names,
 )
-from gbx_beamline.records import ALGORITHM_VERSION, TwoTime
+from gbx_beamline.records import CORRELATION_VERSION, TwoTime
 from gbx_beamline.simulation.measurement import measured_two_time
 
 # Processes that end with their parent and say so when they are lost: simulations of all kinds want the same.
@@ -186,7 +186,7 @@ def _begin(settings: SuiteSettings, folder: Path) -> None:
         "suite": settings.model_dump(mode="json"),
         "key": settings.key,
         "simulation_version": SIMULATION_VERSION,
-        "correlation_version": ALGORITHM_VERSION,
+        "correlation_version": CORRELATION_VERSION,
     }
     write_whole(json.dumps(facts, indent=1, sort_keys=True).encode(), folder / "suite.json")
 

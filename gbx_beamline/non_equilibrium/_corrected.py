@@ -110,13 +110,22 @@ def _measured(
     if not found.cells:
         return nothing, (nothing, nothing), unknown, "undetermined: too few valid cells off the diagonal"
     graph = PairGraph(groups.count, groups.pairs)
-    amplitude = np.array(mean_interval(graph, found.drift))
+    amplitude = _with_power(*mean_interval(graph, found.drift))
     share = ratio_interval(graph, found.drift, found.structure)
     if share is None or _is_rounding(found, maps.dtype):
         return nothing, (nothing, nothing), amplitude, "undetermined: the structure of g2 is not above its noise"
     ageing = ratio_interval(graph, found.ageing, found.structure) or nothing
     intermittent = ratio_interval(graph, found.drift - found.ageing, found.structure) or nothing
     return share, (ageing, intermittent), amplitude, "ok"
+
+
+def _with_power(value: float, low: float, high: float) -> NDArray[np.float64]:
+    """Value, low and high of a mean square, the high end no lower than that of a still sample on average.
+
+    Noise that happens to be negative would else give "at most 0", which no measurement says (a power constraint, as of
+    Cowan et al., arXiv:1105.3166).
+    """
+    return np.array([value, low, max(high, high - value)])
 
 
 def _is_rounding(found: CrossProducts, dtype: np.dtype[Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from gbx_beamline.correlation.threads import side_by_side
 from gbx_beamline.errors import InputError
 from gbx_beamline.non_equilibrium._bare import checked_map, measure_map
 from gbx_beamline.non_equilibrium._corrected import corrected_s
@@ -67,12 +68,13 @@ def nonequilibrium(
             action="correct the setting",
         )
     if isinstance(tt_or_map, TwoTime):
-        return [
-            _with_corrected(
-                measure_map(g2, float(contrast), tt_or_map.frame_time, max_cells, min_pairs), tt_or_map, roi
-            )
-            for roi, (g2, contrast) in enumerate(zip(tt_or_map.g2, tt_or_map.contrast, strict=True))
-        ]
+        tt, contrast = tt_or_map, tt_or_map.contrast
+
+        def of_roi(roi: int) -> NonEquilibrium:
+            bare = measure_map(tt.g2[roi], float(contrast[roi]), tt.frame_time, max_cells, min_pairs)
+            return _with_corrected(bare, tt, roi)
+
+        return side_by_side(of_roi, range(len(tt.g2)))
     g2 = checked_map(np.asarray(tt_or_map))
     first = np.diagonal(g2, offset=1)
     first = first[np.isfinite(first)].astype(np.float64)

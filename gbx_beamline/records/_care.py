@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -17,8 +18,9 @@ class FrameVerdict:
     """Which frames cannot be used."""
 
     bad: Mapping[str, tuple[int, ...]]
-    """Frame indices by reason: "absent", "no beam", "saturated", "empty", "intensity outlier". A frame has one reason,
-    the first of these that applies; reasons without frames are left out."""
+    """Frame indices by reason: "absent", "no beam", those of the gates, "temperature ramp", "settling", "saturated",
+    "empty", "intensity outlier". A frame has one reason, the first of these that applies; reasons without frames are
+    left out."""
     notes: tuple[str, ...] = ()
     """What was seen and kept, in words."""
 
@@ -28,9 +30,14 @@ class FrameVerdict:
         return tuple(sorted(frame for frames in self.bad.values() for frame in frames))
 
 
+SegmentKind = Literal["beam", "hold", "ramp", "settling", "no beam", "gated"]
+"""What the frames of a segment have in common. "beam" where the temperature is not known, else "hold": those two are
+analysed. "gated": a condition of the configuration is not met."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """Consecutive frames with or without beam. Times are those of the detector: a dump does not stop its clock."""
+    """Consecutive frames of one kind. Times are those of the detector: a dump does not stop its clock."""
 
     start: int
     """First frame."""
@@ -40,7 +47,18 @@ class Segment:
     """s from the start of the series."""
     stop_time: float
     """s."""
-    kind: Literal["beam", "no beam"]
+    kind: SegmentKind
+    reason: str = ""
+    """Why its frames are left out, or why a segment that could be analysed was not."""
+    temperature: float = math.nan
+    """Mean over its good frames, K; NaN = not known."""
+    temperature_range: tuple[float, float] = (math.nan, math.nan)
+    """Smallest and largest, K."""
+
+    @property
+    def together(self) -> bool:
+        """Whether its good frames may be correlated with each other for dynamics."""
+        return self.kind in ("beam", "hold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +174,16 @@ class Exclusions:
 
     def words(self) -> tuple[str, ...]:
         """Plain words for the flags of a record."""
-        lines = [f"{_number(frames, 'frame')} left out: {reason}" for reason, frames in self.frames.items()]
+        lines = []
+        for reason, frames in self.frames.items():
+            spans = [_span(part) for part in self.segments if part.reason == reason and not part.together]
+            where = f" ({_listed(spans)})" if spans else ""
+            lines.append(f"{_number(frames, 'frame')} left out: {reason}{where}")
         lines += [f"{_number(pixels, 'pixel')} left out: {reason}" for reason, pixels in self.pixels.items()]
         lines += [
-            f"no beam from {part.start_time:.4g} to {part.stop_time:.4g} s"
+            f"{part.reason} from {_span(part)}"
             for part in self.segments
-            if part.kind == "no beam"
+            if part.reason and not part.together and part.reason not in self.frames
         ]
         return (*lines, *self.notes)
 
@@ -169,3 +191,12 @@ class Exclusions:
 def _number(items: Iterable[object], what: str) -> str:
     count = len(tuple(items))
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _span(part: Segment) -> str:
+    return f"{part.start_time:.5g} to {part.stop_time:.5g} s"
+
+
+def _listed(spans: list[str]) -> str:
+    more = f" and {len(spans) - 4} more" if len(spans) > 4 else ""
+    return ", ".join(spans[:4]) + more

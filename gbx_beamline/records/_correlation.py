@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.records._arrays import Bools, Floats
+
+_LEAST_CELLS = 3
+"""Of group maps: fewer say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,55 @@ class TwoTime:
             known = np.isfinite(self.diagonal)
             total = np.where(known, self.diagonal, 0.0).sum(axis=1)
             return total / np.where(known.any(axis=1), known.sum(axis=1), np.nan) - self.static_baseline
+
+    def between(self, start: int, stop: int) -> TwoTime:
+        """The maps of a part of the series: views, not copies, except those of the pixel groups.
+
+        Cells of group maps that straddle ``start`` or ``stop`` are left out. g2 of single frames behind averaged maps
+        is known for the whole series only, so a part has none.
+
+        Args:
+            start: First row.
+            stop: Row to end before.
+
+        Returns:
+            The same object where the part is the whole.
+        """
+        rows = self.g2.shape[-1]
+        if (start, stop) == (0, rows):
+            return self
+        part = slice(start, stop)
+        means = self.frame_means[:, part]
+        known = np.isfinite(means)
+        total = np.where(known, means, 0.0).sum(axis=1)
+        return replace(
+            self,
+            g2=self.g2[:, part, part],
+            diagonal=self.diagonal[:, part],
+            mean_counts=np.divide(total, known.sum(axis=1), out=np.full(len(total), np.nan), where=known.any(axis=1)),
+            frame_means=means,
+            valid_frames=self.valid_frames[part],
+            fine=None,
+            group_maps=self._groups_between(start, stop),
+        )
+
+    def _groups_between(self, start: int, stop: int) -> NDArray[np.float32] | None:
+        """Whole cells between two rows, from the first on; NaN beyond the last."""
+        if self.group_maps is None:
+            return None
+        spans = []
+        for groups in self.groups:
+            first = -(-start // groups.frames_per_cell)
+            spans.append((first, max(0, min(stop // groups.frames_per_cell, self.group_maps.shape[-1]) - first)))
+        # Readers take as many cells as fit into the rows, which may be one more than lie whole between these two.
+        room = max((stop - start) // groups.frames_per_cell for groups in self.groups)
+        if room < _LEAST_CELLS:
+            return None
+        found = np.full((*self.group_maps.shape[:2], room, room), np.nan, dtype=np.float32)
+        for roi, (first, count) in enumerate(spans):
+            cells = slice(first, first + count)
+            found[roi, :, :count, :count] = self.group_maps[roi, :, cells, cells]
+        return found
 
     @property
     def g2_clean(self) -> NDArray[np.float32]:

@@ -94,7 +94,8 @@ def foresee(catalog: Catalog, jobs: Sequence[Job], request: Request) -> Iterator
     for job in jobs:
         start = catalog.run(job.run).metadata["start"]
         scan = pipeline.describe_start(start, source="catalog")
-        made_by = pipeline.provenance(request.config.for_run(scan.sample, job.rule), catalog.array, rule=job.rule)
+        found = assemble.settings_for(catalog, request.config, scan.sample, job.rule)
+        made_by = pipeline.provenance(found.analysis, catalog.array, rule=job.rule, sample_version=found.sample_version)
         there = find_terminal(catalog, scan, made_by)
         done = there is not None and not there.failed
         model = ""

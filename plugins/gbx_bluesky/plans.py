@@ -59,7 +59,7 @@ def count_series(
     Raises:
         InputError: an impossible argument, before anything moves.
     """
-    _check_series(frames, frame_time, sample, triggers, transmission)
+    check_series(frames, frame_time, sample, triggers, transmission)
     settings = _Settings(frames, float(frame_time), sample, triggers, float(transmission))
     return (yield from _series("count_series", detector, settings, temperature, traces, md or {}))
 
@@ -92,7 +92,7 @@ def temperature_series(
         InputError: an impossible argument, before anything moves.
         UnitError: setpoints that cannot be in K.
     """
-    _check_series(frames, frame_time, sample, triggers, transmission)
+    check_series(frames, frame_time, sample, triggers, transmission)
     kelvins = [checked_temperature(value) for value in setpoints]
     if not kelvins:
         raise InputError("no setpoints", needed="at least one temperature in K", action="give setpoints=[...]")
@@ -191,13 +191,19 @@ def _geometry(detector: Any) -> dict[str, float]:
     return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def _check_series(frames: int, frame_time: float, sample: str, triggers: int, transmission: float) -> None:
+def check_series(frames: int, frame_time: float, sample: str, triggers: int, transmission: float) -> None:
+    """Refuse settings of a series that cannot be.
+
+    Raises:
+        InputError: fewer than two frames, no trigger, no time, no sample.
+        UnitError: a transmission that is no fraction.
+    """
     for what, value, least in (("frames", frames, 2), ("triggers", triggers, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{what} is {value!r}", needed=f"an integer >= {least}", action=f"correct {what}")
-    if not _is_number(frame_time) or frame_time <= 0:
+    if not is_number(frame_time) or frame_time <= 0:
         raise InputError(f"frame_time is {frame_time!r}", needed="seconds > 0", action="correct frame_time")
-    if not _is_number(transmission) or not 0 < transmission <= 1:
+    if not is_number(transmission) or not 0 < transmission <= 1:
         raise UnitError(
             f"transmission is {transmission!r}",
             needed="a fraction, 0 < transmission <= 1",
@@ -207,5 +213,6 @@ def _check_series(frames: int, frame_time: float, sample: str, triggers: int, tr
         raise InputError(f"sample is {sample!r}", needed="the sample's name", action="give sample='...'")
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

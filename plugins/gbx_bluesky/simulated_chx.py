@@ -80,7 +80,7 @@ class _SampleFeed(GrainBoundaryFeed):
             _sample(demo),
             _measurement(demo),
             seed=demo.seed,
-            pixel_mask=_pixel_mask(demo),
+            pixel_mask=detector_mask(demo.shape),
         )
 
     @property
@@ -112,10 +112,10 @@ class _SampleFeed(GrainBoundaryFeed):
         return found
 
 
-def _pixel_mask(demo: DemoConfig) -> NDArray[np.uint32]:
+def detector_mask(shape: tuple[int, int]) -> NDArray[np.uint32]:
     """(y, x) bits as an Eiger's: a gap between modules, 37 rows high, and a few dead pixels."""
-    mask = np.zeros(demo.shape, dtype=np.uint32)
-    rows = demo.shape[0]
+    mask = np.zeros(shape, dtype=np.uint32)
+    rows = shape[0]
     mask[rows // 2 : rows // 2 + min(37, rows // 8)] = _GAP
     # The same detector whatever the sample: not the demonstration's seed.
     dead = np.random.default_rng(0).integers(0, mask.size, size=mask.size // 10_000)

@@ -1,7 +1,9 @@
 """A beamline without beam, ready for IPython (``from gbx_bluesky.startup import *``) or ``start-re-manager``.
 
-Names: the RunEngine ``RE``, the devices ``eiger4m_single``, ``T_sample`` and ``traces``, the plans ``count_series`` and
-``temperature_series``, and ``catalog_writer``, which carries the documents.
+Names: the RunEngine ``RE``, the devices ``eiger4m_single``, ``T_sample`` and ``traces``, the plans ``count_series``,
+``temperature_series`` and ``measure_until``, ``analysed_scans``, where the last one asks for results, those of the
+commissioning suite (``static_reference``, ``colloid``, ``sample_scan``), and ``catalog_writer``, which carries the
+documents.
 
 Environment:
     GBX_CONFIG: A configs/*.yaml; its ``demo``, ``analysis`` and ``catalog`` sections count here.
@@ -17,24 +19,42 @@ Importing it starts no server and connects to nothing.
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tiled.client.container import Container
 
 from gbx_beamline.assemble import api_key_in_environment, configuration, server_address
-from gbx_beamline.catalog.connect import connect
+from gbx_beamline.catalog import Catalog, connect
 from gbx_beamline.errors import CatalogUnreachableError
+from gbx_bluesky.adaptive import measure_until
+from gbx_bluesky.analysed import AnalysedScans
+from gbx_bluesky.commissioning import colloid, sample_scan, static_reference
 from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series, temperature_series
 from gbx_bluesky.run_engine import make_run_engine
 from gbx_bluesky.simulated_chx import SimulatedChx
 
-__all__ = ["RE", "T_sample", "catalog_writer", "count_series", "eiger4m_single", "temperature_series", "traces"]
+__all__ = [
+    "RE",
+    "T_sample",
+    "analysed_scans",
+    "catalog_writer",
+    "colloid",
+    "count_series",
+    "eiger4m_single",
+    "measure_until",
+    "sample_scan",
+    "static_reference",
+    "temperature_series",
+    "traces",
+]
 
 
-def _open_raw() -> Container:
-    catalog = _config.catalog
+def _server() -> str:
     uri = server_address(_config)
     if not uri:
         raise CatalogUnreachableError(
@@ -42,14 +62,31 @@ def _open_raw() -> Container:
             needed="the address of a Tiled server",
             action="set GBX_TILED_URI, or catalog.uri in the file named by GBX_CONFIG",
         )
-    return connect(uri, api_key_in_environment(_config), raw=catalog.raw, processed=catalog.raw).raw
+    return uri
 
 
+def _open_raw() -> Container:
+    raw = _config.catalog.raw
+    return connect(_server(), api_key_in_environment(_config), raw=raw, processed=raw).raw
+
+
+@contextmanager
+def _open_catalog() -> Iterator[Catalog]:
+    places = _config.catalog
+    opened = connect(_server(), api_key_in_environment(_config), raw=places.raw, processed=places.processed)
+    with closing(opened):
+        yield opened
+
+
+# Python shows warnings only: what a plan finds out, and why it stops, is for whoever sits at the terminal.
+logging.getLogger("gbx_bluesky").setLevel(logging.INFO)
+logging.getLogger("gbx_bluesky").addHandler(logging.StreamHandler())
 _config = configuration()
 _directory = Path(os.environ.get("GBX_DIRECTORY", _config.catalog.directory)).resolve()
 _movie = os.environ.get("GBX_REPLAY")
 _chx = SimulatedChx(_config, _directory / "frames", feed=ReplayFeed.from_file(_movie) if _movie else None)
 eiger4m_single, T_sample, traces = _chx.detector, _chx.temperature, _chx.traces
+analysed_scans = AnalysedScans(_open_catalog, _config)
 RE, catalog_writer = make_run_engine(
     _open_raw,
     backup_directory=_directory / "journals",

@@ -11,7 +11,10 @@ from tiled.structures.core import Spec
 from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 
 FRAMES_FOLDER = "frames"
-"""Subfolder for detector files, the only external files that the server reads."""
+"""Subfolder for detector files, which the server reads and never writes."""
+
+RESULTS_FOLDER = "results"
+"""Subfolder for the arrays of results, which the server reads where the analysis has put them."""
 
 SHUTDOWN_SECONDS = 3
 """Grace for open websockets: a viewer that keeps listening must not hold up the end."""
@@ -53,7 +56,7 @@ def server_configuration(directory: Path, *, port: int, host: str = "127.0.0.1")
             "uri": f"sqlite:///{directory / 'catalog.db'}",
             "init_if_not_exists": True,
             "writable_storage": [str(directory / "arrays"), f"duckdb:///{directory / 'tables.duckdb'}"],
-            "readable_storage": [str(directory / FRAMES_FOLDER)],
+            "readable_storage": [str(directory / FRAMES_FOLDER), str(directory / RESULTS_FOLDER)],
             "adapters_by_mimetype": {EIGER_MIMETYPE: "gbx_tiled.adapter:EigerAdapter"},
         },
         "streaming_cache": {"uri": "memory"},

@@ -28,7 +28,13 @@ from tiled.client import from_uri
 from tiled.client.container import Container
 
 from gbx_beamline.errors import ServiceError
-from gbx_tiled.configuration import CONTAINERS, FRAMES_FOLDER, ROOTS_VARIABLE, server_configuration
+from gbx_tiled.configuration import (
+    CONTAINERS,
+    FRAMES_FOLDER,
+    RESULTS_FOLDER,
+    ROOTS_VARIABLE,
+    server_configuration,
+)
 
 START_SECONDS = 120.0
 """Longest wait for a server to answer; 4 to 19 s are usual, more on a loaded machine."""
@@ -55,6 +61,8 @@ class CatalogAddress:
 
     uri: str
     api_key: str = field(repr=False)
+    store: Path | None = None
+    """Folder for the arrays of results, which the server reads."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def embedded_catalog(directory: Path) -> Iterator[CatalogAddress]:
         ServiceError: the server died or did not answer in time, with the end of its log.
     """
     directory = Path(directory).resolve()
-    for folder in (directory, directory / FRAMES_FOLDER, directory / "arrays"):
+    for folder in (directory, directory / FRAMES_FOLDER, directory / RESULTS_FOLDER, directory / "arrays"):
         folder.mkdir(parents=True, exist_ok=True)
     with (directory / USERS_LOCK).open("a") as users:
         # Waits while a server that has lost its last user is on its way out.
@@ -93,7 +101,7 @@ def embedded_catalog(directory: Path) -> Iterator[CatalogAddress]:
         try:
             with _start_lock(directory):
                 state = _running(directory) or _start(directory)
-            yield CatalogAddress(state.uri, state.api_key)
+            yield CatalogAddress(state.uri, state.api_key, directory / RESULTS_FOLDER)
         finally:
             with _start_lock(directory):
                 _leave(users, directory)

@@ -79,7 +79,8 @@ SHELF_SCOPES: dict[Role, frozenset[ScopeName]] = {
     Role.USER: frozenset({ScopeName.read_metadata}) | _PUT_ON,
     Role.STAFF: SCOPES[Right.READ] | _PUT_ON,
     Role.ACQUISITION: frozenset({ScopeName.read_metadata}) | _PUT_ON,
-    Role.WORKER: SCOPES[Right.READ] | _PUT_ON,
+    # Registers: an attempt may be a folder on a disk that the server reads.
+    Role.WORKER: SCOPES[Right.READ] | SCOPES[Right.REGISTER] | _PUT_ON,
     Role.VIEWER: SCOPES[Right.READ],
 }
 """On shared containers themselves, as far as the area allows. None but an administrator changes or removes one."""

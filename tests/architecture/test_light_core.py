@@ -19,6 +19,7 @@ HEAVY = ("torch", "tiled", "prefect", "bluesky", "ophyd", "databroker", "PySide6
         "import gbx_beamline as gbx; gbx.open_series, gbx.q_rois, gbx.two_time, gbx.one_time, gbx.nonequilibrium",
         "import gbx_beamline.simulation",
         "import gbx_beamline.assemble",
+        "import gbx_beamline.exchange",
         "import gbx_beamline.cli",
     ],
 )

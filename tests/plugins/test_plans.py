@@ -275,6 +275,6 @@ def test_importing_the_startup_module_touches_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("]")[0].count("'") == 14
+    assert done.stdout.split("]")[0].count("'") == 24
     assert done.stdout.rstrip().endswith("False False []")
     assert list(tmp_path.iterdir()) == []

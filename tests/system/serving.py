@@ -169,7 +169,7 @@ class Beamline:
             finally:
                 catalog.close()
 
-    def records(self, *runs: str) -> dict[str, list[RecordSummary]]:
+    def records(self, *runs: str, seconds: float = SECONDS) -> dict[str, list[RecordSummary]]:
         """All records of the runs, failures that were overcome, too; as soon as each run has one."""
 
         def found() -> dict[str, list[RecordSummary]] | None:
@@ -177,7 +177,7 @@ class Beamline:
                 records = {run: find_records(catalog, run_uid=run, with_superseded=True) for run in runs}
             return records if all(records.values()) else None
 
-        return wait_for(f"records of {len(runs)} runs", found)
+        return wait_for(f"records of {len(runs)} runs", found, seconds)
 
     def _raw(self) -> Any:
         # The server is the service's: a writer that started one would hold up the scan's documents.

@@ -32,7 +32,7 @@ RING = {"rois": {"rings": [{"q": [3e-4, 6e-4]}]}}
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 
@@ -94,8 +94,8 @@ def test_a_series_that_ends_early(reason: Callable[..., str], eiger: Callable[..
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"distance": -10.08}, "the geometry lacks distance"),
-        ({"wavelength": math.nan}, "wavelength"),
+        ({"distance": -10.08}, "lacks distance (detector_distance is -10.08 in the file, which is impossible"),
+        ({"wavelength": math.nan}, "incident_wavelength is nan in the file, which is impossible"),
         ({"distance": 0.0}, "distance"),
         ({"pixel_size_x": math.inf}, "pixel_size_x"),
     ],

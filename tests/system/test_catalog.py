@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from tiled.client.container import Container
 
 from gbx_beamline import analyze, open_series
 from gbx_beamline.catalog import (
@@ -36,11 +40,27 @@ from gbx_beamline.simulation import SpeckleMovie
 from gbx_tiled.embedded import CatalogAddress
 
 
+@pytest.fixture(scope="module", params=["over-http", "on-disk"])
+def catalog(
+    catalog_address: CatalogAddress, tiled_root: Container, request: pytest.FixtureRequest
+) -> Iterator[Catalog]:
+    """Results of their own for each way that arrays take into the catalog."""
+    store = catalog_address.store if request.param == "on-disk" else None
+    with contextlib.closing(_apart(catalog_address, tiled_root, request.param, store)) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
-def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
-    yield opened
-    opened.close()
+def on_disk(catalog_address: CatalogAddress, tiled_root: Container) -> Iterator[Catalog]:
+    """Results whose arrays lie in a folder that no others use."""
+    assert catalog_address.store is not None
+    with contextlib.closing(_apart(catalog_address, tiled_root, "store", catalog_address.store / "apart")) as opened:
+        yield opened
+
+
+def _apart(address: CatalogAddress, root: Container, name: str, store: Path | None) -> Catalog:
+    root["processed"].create_container(name)
+    return connect(address.uri, address.api_key, processed=f"processed/{name}", store=store)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +84,7 @@ def of_run(result: ScanResult, uid: str, **scan: Any) -> ScanResult:
 
 
 def attempts(catalog: Catalog) -> set[str]:
-    return set(catalog.processed["attempts"])
+    return set(catalog.processed["attempts"]) if "attempts" in catalog.processed else set()
 
 
 def assert_same(found: Any, expected: Any) -> None:
@@ -137,21 +157,22 @@ def test_of_two_at_once_one_wins_and_the_other_cleans_up(catalog: Catalog, resul
 @pytest.fixture
 def broken_off(catalog: Catalog, result: ScanResult, monkeypatch: pytest.MonkeyPatch) -> str:
     """A worker that dies halfway through its arrays: the attempt it leaves behind."""
-    from gbx_beamline.catalog import publish
+    from gbx_beamline.catalog import attempts as writing
 
     written = []
-    write = publish._write
+    send = writing._send
 
     def dies(folder: Any, name: str, *rest: Any) -> None:
         if len(written) == 3:
             raise ConnectionError("the worker died")
         written.append(name)
-        write(folder, name, *rest)
+        send(folder, name, *rest)
 
+    over_http = dataclasses.replace(catalog, store=None)
     before = attempts(catalog)
-    monkeypatch.setattr(publish, "_write", dies)
+    monkeypatch.setattr(writing, "_send", dies)
     with pytest.raises(ConnectionError):
-        TiledSink(catalog).publish(of_run(result, "dies"))
+        TiledSink(over_http).publish(of_run(result, "dies"))
     monkeypatch.undo()
     (left,) = attempts(catalog) - before
     return left
@@ -170,6 +191,61 @@ def test_a_broken_off_attempt_is_never_seen_and_swept_later(
     assert find_records(catalog) == published
     for record in published:
         load_record(catalog, record.key)
+
+
+def test_files_that_were_never_registered_are_swept_later(on_disk: Catalog, result: ScanResult) -> None:
+    """A worker that dies between the two: no attempt is there to tell of its files."""
+    assert on_disk.store is not None
+    sink = TiledSink(on_disk)
+    key = sink.publish(of_run(result, "beside the lost"))
+    lost, foreign = on_disk.store / str(uuid.uuid4()), on_disk.store / "somebody's own"
+    for folder in (lost, foreign):
+        (folder / "two_time").mkdir(parents=True)
+    sink.sweep()
+    assert lost.is_dir(), "somebody may still be writing it"
+    sink.sweep(older_than=-60.0)
+    assert not lost.exists()
+    assert foreign.is_dir()
+    assert_same(load_record(on_disk, key), of_run(result, "beside the lost"))
+
+
+def test_an_attempt_that_lost_takes_its_files_with_it(on_disk: Catalog, result: ScanResult) -> None:
+    assert on_disk.store is not None
+    before, start = attempts(on_disk), threading.Barrier(3)
+
+    def work() -> None:
+        sink = TiledSink(on_disk)
+        start.wait()
+        sink.publish(of_run(result, "files"))
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    won = find_record(on_disk, "files").metadata["attempt"]
+    assert attempts(on_disk) - before == {won}
+    assert {place.name for place in on_disk.store.iterdir()} >= {won}
+    assert {place.name for place in on_disk.store.iterdir() if place.name != "somebody's own"} == attempts(on_disk)
+
+
+def test_a_store_that_the_server_cannot_read_is_told(on_disk: Catalog, result: ScanResult, tmp_path: Path) -> None:
+    elsewhere = dataclasses.replace(on_disk, store=tmp_path / "elsewhere")
+    sink, before = TiledSink(elsewhere), attempts(on_disk)
+    with pytest.raises(CatalogError, match=r"the server cannot read .*elsewhere.*readable_storage.*leave it out"):
+        sink.publish(of_run(result, "nowhere"))
+    assert attempts(on_disk) == before
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert find_records(on_disk, run_uid="nowhere") == []
+
+
+def test_a_store_that_takes_nothing_is_told(on_disk: Catalog, result: ScanResult, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    blocked = TiledSink(dataclasses.replace(on_disk, store=tmp_path / "file"))
+    with pytest.raises(CatalogError, match=r"nothing can be written to .*MB of room, which may be written"):
+        blocked.publish(of_run(result, "blocked"))
+    with pytest.raises(CatalogError, match="the catalog takes no results: nothing can be written to"):
+        blocked.try_writing()
 
 
 def test_a_failure_is_a_record_and_a_later_result_replaces_it(catalog: Catalog, result: ScanResult) -> None:
@@ -224,7 +300,7 @@ def test_records_are_found_by_sample(catalog: Catalog, result: ScanResult) -> No
 def test_a_foreign_schema_version_is_refused(catalog: Catalog, result: ScanResult) -> None:
     key = TiledSink(catalog).publish(of_run(result, "from-the-future"))
     catalog.processed["records"][key].update_metadata({"schema_version": 99}, drop_revision=True)
-    with pytest.raises(SchemaError, match=r"has schema version 99; needed: version 2; .*analyse the run again"):
+    with pytest.raises(SchemaError, match=r"has schema version 99; needed: version 2 or 3; .*analyse the run again"):
         load_record(catalog, key)
 
 
@@ -261,8 +337,9 @@ def test_a_server_without_our_containers_is_told(catalog_address: CatalogAddress
 def test_labels_in_the_catalog_are_read_and_drawn_anew_make_another_record(catalog: Catalog) -> None:
     labels = np.arange(6, dtype=np.int32).reshape(2, 3)
     catalog.processed.write_array(labels, key="my-rois")
-    np.testing.assert_array_equal(catalog.array("processed/my-rois"), labels)
-    settings = parse_config({"analysis": {"rois": {"catalog_labels": "processed/my-rois"}}}).analysis
+    path = "/".join([*catalog.processed.path_parts, "my-rois"])
+    np.testing.assert_array_equal(catalog.array(path), labels)
+    settings = parse_config({"analysis": {"rois": {"catalog_labels": path}}}).analysis
     before = provenance(settings, catalog.array)
     assert provenance(settings, catalog.array) == before
     catalog.processed["my-rois"].write(labels[::-1])

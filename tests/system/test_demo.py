@@ -30,7 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
 
 def environment() -> dict[str, str]:
     """Ours, without what would point a command at another catalog."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("GBX_", "TILED_", "PREFECT_"))}
+    # Without a display: a test must not open windows.
+    without = ("GBX_", "TILED_", "PREFECT_", "DISPLAY", "WAYLAND_DISPLAY")
+    return {name: value for name, value in os.environ.items() if not name.startswith(without)}
 
 
 def gbx(folder: Path, *arguments: str) -> str:
@@ -103,6 +105,11 @@ def test_it_says_what_next_and_leaves_reports(folder: Path, first_run: str) -> N
     reports = sorted((folder / "gbx-data" / "reports").glob("*.png"))
     assert len(reports) == 3, "one for each scan and an overview"
     assert all(report.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for report in reports)
+
+
+def test_without_a_display_it_says_how_to_see_the_scans(first_run: str) -> None:
+    assert "There is no display here" in first_run
+    assert "`gbx view` shows these scans" in first_run
 
 
 def test_nothing_is_left_running(folder: Path, first_run: str) -> None:

@@ -53,7 +53,7 @@ def gbx(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 
@@ -337,7 +337,7 @@ def test_an_interrupted_import_leaves_nothing(
 
 def test_what_a_killed_import_left_behind_is_replaced(gbx: Command, folder: Path, catalog: Catalog) -> None:
     master = write_eiger(folder, "killed")
-    uid = pipeline.uid_of_content(master.read_bytes())
+    uid = pipeline.uid_of_file(master)
     writer = tiled_writer(catalog.raw)
     for name, document in master_documents(master, uid=uid, md={}):
         if name != "stop":

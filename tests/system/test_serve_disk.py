@@ -63,7 +63,7 @@ def small_disk() -> Iterator[Callable[[Path, int], SmallDisk]]:
 
 
 def test_results_that_find_no_room_wait_for_it(tmp_path: Path, small_disk: Callable[[Path, int], SmallDisk]) -> None:
-    disk = small_disk(tmp_path / "catalog" / "arrays", 32)
+    disk = small_disk(tmp_path / "catalog" / "results", 32)
     with Service(tmp_path) as service:
         service.wait_until_ready()
         beamline, spool = Beamline(service), Spool(service.directory)

@@ -117,7 +117,8 @@ def test_beam_dumps_are_cut_out_in_true_time(counts: float) -> None:
     assert set(found.bad["no beam"]) >= set(np.flatnonzero(dark)) - {299, 300, 419, 420, 999, 1000}
     assert len(found.frames) <= dark.sum() + 2
     said = Exclusions(frames=found.bad, segments=parts).words()
-    assert any(line.startswith("no beam from ") for line in said)
+    spans = ", ".join(f"{part.start_time:g} to {part.stop_time:g} s" for part in parts if part.kind == "no beam")
+    assert f"{len(found.bad['no beam'])} frames left out: no beam ({spans})" in said
 
 
 def test_no_dump_is_made_of_chance_fading_or_absent_frames() -> None:

@@ -27,7 +27,7 @@ def test_there_are_invalid_configurations() -> None:
     assert len(INVALID) >= 6
 
 
-@pytest.mark.parametrize("name", ["demo", "chx"])
+@pytest.mark.parametrize("name", ["demo", "chx", "commission"])
 def test_shipped_configurations_are_valid(repository: Path, name: str) -> None:
     config = load_config(repository / "configs" / f"{name}.yaml")
     assert config.analysis.rois.given
@@ -142,3 +142,13 @@ def test_a_configuration_for_another_working_folder_names_the_same_files(
     assert anywhere.models.directory == tmp_path / "gbx-data" / "models"
     monkeypatch.chdir(tmp_path)
     assert anywhere.for_run(None, "a").hash == here.for_run(None, "a").hash
+
+
+def test_frames_with_something_done_to_them_are_analysed_as_their_sample() -> None:
+    ring = {"rings": [{"q": [0.003, 0.004]}]}
+    own = {"rings": [{"q": [0.004, 0.005]}]}
+    config = parse_config({"samples": {"Si": {"rois": ring}, "Si [dump]": {"rois": own}, "a [b": {"rois": own}}})
+    assert config.for_sample("Si [shift]") == config.for_sample("Si") != config.for_sample("Ge [shift]")
+    assert config.for_sample("Si [dump]").rois.rings[0].q == (0.004, 0.005), "settings of its own win"
+    assert config.for_sample("a [b").rois.rings[0].q == (0.004, 0.005)
+    assert config.for_sample(None) == config.analysis

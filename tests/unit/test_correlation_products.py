@@ -20,7 +20,7 @@ from gbx_beamline.correlation._products import (
     symmetric_products,
     wide_products,
 )
-from gbx_beamline.correlation._threads import thread_count, torch_threads
+from gbx_beamline.correlation.threads import thread_count, torch_threads
 from gbx_beamline.errors import ConfigError, InputError
 
 BYTES = 2**31

@@ -274,7 +274,7 @@ def test_bad_frames_are_drawn_grey_and_counted() -> None:
 
 def test_headline_carries_what_a_value_needs_to_be_believed() -> None:
     scan = make_scan(age=100.0, per_cell=2, truth={"s_noneq": [0.25]})
-    scan = replace(scan, flags=("beam_drift of 6 %",), rois=replace(scan.rois, flags=(("yoneda",),)))
+    scan = replace(scan, flags=("beam drift of 6 %",), rois=replace(scan.rois, flags=(("yoneda",),)))
     written = text_of(scan_report(scan))
     record = scan.nonequilibrium[0]
     for fact in (

@@ -143,12 +143,23 @@ def test_groups_share_a_sample_and_not_their_photons() -> None:
     assert not np.array_equal(one.curves[0], one.curves[1])
 
 
-def test_clean_scans_have_hardly_any_noise() -> None:
-    data = TrainingData(clean=True, alternatives=0.0, rois=(1.0,))
-    noisy, clean = (simulate_batch(np.random.default_rng(2), 8, one) for one in (TrainingData(alternatives=0.0), data))
-    error = [np.mean([scan.input.curves[:, 1].mean() for scan in scans]) for scans in (noisy, clean)]
-    assert error[1] < error[0] - 0.7
-    assert all(scan.kind == 0 for scan in clean)
+def test_clean_scans_are_the_papers_g2_itself() -> None:
+    """Without grain boundaries that is exp(-2 q^2 D tau), at every pair of cells and to the last digit that is kept."""
+    data = TrainingData(
+        clean=True,
+        alternatives=0.0,
+        rois=(1.0,),
+        gb_fraction=(0.0, 1e-9),
+        q_par=(0.045, 0.0450001),
+        window_s=(2500.0, 2500.001),
+        frames=64,
+    )
+    lag = 2500.0 / 64 * np.abs(np.subtract.outer(np.arange(64), np.arange(64)))
+    for scan in simulate_batch(np.random.default_rng(2), 8, data):
+        expected = np.exp(-2.0 * 4.5e8**2 * scan.parameters[0] * lag)
+        np.fill_diagonal(expected, 0.0)
+        np.testing.assert_allclose(scan.input.maps[0, 0], expected, atol=1e-3)
+        assert scan.kind == 0
 
 
 # ---- the loop

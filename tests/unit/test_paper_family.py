@@ -37,7 +37,7 @@ from gbx_beamline.learning.paper import (  # noqa: E402
     paper_model_of,
     train_vanilla,
 )
-from gbx_beamline.learning.paper.experiments import ExperimentalMaps, at_paper_q, crop_of, spans_of  # noqa: E402
+from gbx_beamline.learning.paper.experiments import ExperimentalMaps, at_paper_q, spans_of  # noqa: E402
 from gbx_beamline.learning.paper.maps import ensemble_of, filled, on_cells, simulated_maps  # noqa: E402
 from gbx_beamline.learning.paper.networks import PaperNetwork, SurrogateNetwork, weights_from  # noqa: E402
 from gbx_beamline.learning.paper.progress import StageProgress  # noqa: E402
@@ -303,13 +303,13 @@ def test_a_crop_is_the_record_of_its_frames() -> None:
     labels = np.ones((24, 24), dtype=np.int32)
     whole = two_time(counts, labels, frame_time=1.0, groups=8, max_cells=48)
     part = two_time(counts[32:96], labels, frame_time=1.0, groups=8, max_cells=32)
-    crop = crop_of(whole, 32, 96)
+    crop = whole.between(32, 96)
     assert np.allclose(crop.g2, part.g2, atol=1e-6)
     assert crop.group_maps is not None
     assert part.group_maps is not None
     assert np.allclose(crop.group_maps, part.group_maps, atol=1e-6, equal_nan=True)
     # Not aligned with the group maps' cells of two frames: whole cells only.
-    assert crop_of(whole, 31, 96).group_maps.shape[-1] == 32  # type: ignore[union-attr]
+    assert whole.between(31, 96).group_maps.shape[-1] == 32  # type: ignore[union-attr]
 
 
 def test_experimental_maps_know_their_runs_and_both_s(experiments: ExperimentalMaps) -> None:

@@ -193,8 +193,8 @@ class Dispatcher:
 
     def _record(self, catalog: Catalog, job: Job) -> RecordSummary | None:
         scan = pipeline.describe_start(catalog.run(job.run).metadata["start"], source="catalog")
-        settings = self._config.for_run(scan.sample, job.rule)
-        return find_for_rule(catalog, job.run, rule=job.rule, settings_hash=settings.hash)
+        settings = assemble.settings_for(catalog, self._config, scan.sample, job.rule)
+        return find_for_rule(catalog, job.run, rule=job.rule, settings_hash=settings.analysis.hash)
 
     def _failed(self, job: Job, reason: str, kind: str, *, record: RecordSummary | None) -> None:
         """A try that did not end well: another one, or none where there were enough."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from gbx_beamline import pipeline
 from gbx_beamline.catalog import Catalog, LiveSink
-from gbx_beamline.config import Config
+from gbx_beamline.config import Config, SampleConfig
 from gbx_beamline.errors import GbxError
 from gbx_beamline.frames.eiger import EigerFile
 from gbx_beamline.live import LiveScan
@@ -27,10 +27,18 @@ class Followed:
         start: The run's start document.
         rule: Name of the rule.
         config: Settings.
-        catalog_array: Reads a label image kept in the catalog.
+        catalog_array: Reads a label image or a mask kept in the catalog.
+        kept: What the catalog keeps of the sample.
     """
 
-    def __init__(self, start: Mapping[str, Any], rule: str, config: Config, catalog_array: CatalogArray) -> None:
+    def __init__(
+        self,
+        start: Mapping[str, Any],
+        rule: str,
+        config: Config,
+        catalog_array: CatalogArray,
+        kept: SampleConfig | None = None,
+    ) -> None:
         self._start = start
         self._rule = rule
         self._sink = LiveSink(str(start["uid"]), rule)
@@ -39,7 +47,7 @@ class Followed:
         self._published: tuple[int, Liveness] | None = None
         """Frames and state of the last revision."""
         try:
-            settings = config.for_run(pipeline.describe_start(start, source="").sample, rule)
+            settings = config.for_run(pipeline.describe_start(start, source="").sample, rule, kept=kept)
             most = int(config.serve.live.max_memory_gib * 2**30)
             self._scan = LiveScan(start, settings, rule=rule, max_bytes=most, catalog_array=catalog_array)
         except GbxError as error:

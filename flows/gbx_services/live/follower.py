@@ -13,8 +13,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from gbx_beamline.catalog import Catalog
-from gbx_beamline.config import Config
+from gbx_beamline import pipeline
+from gbx_beamline.catalog import Catalog, latest_version
+from gbx_beamline.config import Config, SampleConfig
 from gbx_beamline.errors import GbxError
 from gbx_beamline.frames.following import DataFiles
 from gbx_beamline.records import Liveness
@@ -74,7 +75,8 @@ class RunFollower:
         self._roots = roots
         self._settings = config.serve.live
         self._open_catalog = open_catalog
-        self._records = [Followed(start, rule, config, self._catalog_array) for rule in rules]
+        kept = self._kept(start)
+        self._records = [Followed(start, rule, config, self._catalog_array, kept) for rule in rules]
         self._access_tags: tuple[str, ...] | None = None
         """Nothing is published before they are known."""
         self._looked = -math.inf
@@ -168,6 +170,16 @@ class RunFollower:
         if now - last > longest:
             return "stale", f"no data file has closed for {now - last:.0f} s"
         return None
+
+    def _kept(self, start: Mapping[str, Any]) -> SampleConfig | None:
+        """What the catalog keeps of the sample as the run begins, so that live and final maps are alike."""
+        try:
+            with self._open_catalog() as catalog:
+                version = latest_version(catalog, pipeline.describe_start(start, source="").sample)
+        except GbxError as error:
+            logger.warning("live analysis goes by the configuration alone: %s", error, extra={"run": self.run})
+            return None
+        return None if version is None else version.settings
 
     def _catalog_array(self, path: str) -> NDArray[Any]:
         with self._open_catalog() as catalog:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from tiled.queries import Key
 
+from gbx_beamline import assemble
 from gbx_beamline.catalog import Catalog, LiveSummary, end_live, find_for_rule, find_live, sweep_live
 from gbx_beamline.catalog.connect import said_in_words
 from gbx_beamline.config import Config
@@ -180,8 +181,8 @@ class LiveService:
     def _settle(self, catalog: Catalog, summary: LiveSummary) -> None:
         """Name the final record where there is one; say that nobody follows where none is in sight."""
         try:
-            settings = self._config.for_run(summary.metadata["sample"], summary.rule)
-            final = find_for_rule(catalog, summary.run_uid, rule=summary.rule, settings_hash=settings.hash)
+            settings = assemble.settings_for(catalog, self._config, summary.metadata["sample"], summary.rule)
+            final = find_for_rule(catalog, summary.run_uid, rule=summary.rule, settings_hash=settings.analysis.hash)
         except CatalogError:
             raise
         except GbxError:

@@ -124,7 +124,7 @@ def experimental_maps(
         except ContractError as error:
             raise ContractError(f"run {scan.run}: {error.found}", needed=error.needed, action=error.action) from error
         for start, stop in spans:
-            cropped = crop_of(part, start, stop)
+            cropped = part.between(start, stop)
             cells = on_cells(cropped.g2[0], cells_for(stop - start, data.size, data.resize))
             maps.append(filled(cells))
             s.append((s_of(cells), corrected_of(cropped, data.size)))
@@ -190,27 +190,6 @@ def spans_of(frames: int, frame_time: float, crops: Crops) -> list[tuple[int, in
         )
     last = frames - length if crops.frames else 0
     return [(start, start + length) for start in range(0, last + 1, crops.every)]
-
-
-def crop_of(tt: TwoTime, start: int, stop: int) -> TwoTime:
-    """The record of these frames of one q-ROI, with the cells of its group maps that lie within."""
-    if (start, stop) == (0, tt.g2.shape[-1]):
-        return tt
-    group_maps = tt.group_maps
-    if group_maps is not None:
-        width = tt.groups[0].frames_per_cell
-        inside = slice(-(-start // width), stop // width)
-        group_maps = group_maps[..., inside, inside]
-    part = slice(start, stop)
-    return replace(
-        tt,
-        g2=tt.g2[:, part, part],
-        diagonal=tt.diagonal[:, part],
-        frame_means=tt.frame_means[:, part],
-        valid_frames=tt.valid_frames[part],
-        group_maps=group_maps,
-        fine=None,
-    )
 
 
 def corrected_of(tt: TwoTime, size: int) -> float:

@@ -21,7 +21,6 @@ from gbx_beamline.learning.paper.experiments import (
     Q_TOLERANCE,
     WINDOW,
     at_paper_q,
-    crop_of,
     spans_of,
 )
 from gbx_beamline.learning.paper.maps import cells_for, filled, on_cells
@@ -156,7 +155,7 @@ class PaperModel:
         part = at_paper_q(tt, q)
         frames = part.g2.shape[-1]
         ((start, stop),) = spans_of(frames, part.frame_time, Crops())
-        cells = on_cells(crop_of(part, start, stop).g2[0], cells_for(stop - start, self.size, self.resize))
+        cells = on_cells(part.between(start, stop).g2[0], cells_for(stop - start, self.size, self.resize))
         unit = self.unit(filled(cells)[None])[0]
         values = self.scale.to_physical(np.clip(unit, 0.0, 1.0))
         notes = [f"only the q-ROI at {float(np.asarray(part.q_par)[0]):.3g} 1/m was used"] if len(tt.g2) > 1 else []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gbx_beamline.config import TrainingData
 from gbx_beamline.learning._input_cells import RoiFacts
-from gbx_beamline.learning._input_features import roi_features
+from gbx_beamline.learning._input_features import REFERENCE_CONTRAST, roi_features
 from gbx_beamline.learning.contract import InputContract, ScanInput
 from gbx_beamline.learning.parameters import ParameterBox
 from gbx_beamline.learning.training._analysis_errors import SIZE_UNKNOWN, baseline_found, size_found
@@ -36,8 +36,8 @@ GRAIN_BOUNDARY = "grain_boundary"
 ALL_KINDS = (GRAIN_BOUNDARY, *KINDS)
 """Kinds of dynamics by the number that batches have for them."""
 
-CLEAN_PIXELS, CLEAN_COUNTS = 1_000_000, 100.0
-"""Per q-ROI, and per pixel and time cell, of scans with hardly any noise."""
+CLEAN_PIXELS, CLEAN_COUNTS = 100_000_000, 10_000.0
+"""Per q-ROI, and per pixel and time cell: what is told of scans without noise, whose error is to be small."""
 
 _PAPER_SAMPLE = SamplePrior(boundaries=(1, 1), bowed=0.0, isotropic=0.0, avalanching=0.0, size_spread=(0.0, 0.0))
 
@@ -141,13 +141,13 @@ def simulate_arrays(rng: np.random.Generator, count: int, data: TrainingData, *,
         wanted = min(data.shots, count - len(shots))
         foreign = rng.random() < data.alternatives
         shots += _other_sample(rng, wanted, data, cells) if foreign else _sample(rng, wanted, data, cells)
-    return _seen(rng, shots, cells)
+    return _seen(rng, shots, data, cells)
 
 
-def _seen(rng: np.random.Generator, shots: Sequence[_Shot], cells: int) -> ScanArrays:
+def _seen(rng: np.random.Generator, shots: Sequence[_Shot], data: TrainingData, cells: int) -> ScanArrays:
     """Measure and look at them."""
-    maps = [measured_maps(shot.draw, shot.measurement, int(rng.integers(2**62)), cells).g2 for shot in shots]
-    features = roi_features(np.concatenate(maps), _facts(rng, shots, maps, cells))
+    maps = [_maps(rng, shot, data, cells) for shot in shots]
+    features = roi_features(np.concatenate(maps), _facts(rng, shots, maps, data, cells))
     return ScanArrays(
         maps=features[0].astype(np.float16),
         curves=features[1],
@@ -156,6 +156,13 @@ def _seen(rng: np.random.Generator, shots: Sequence[_Shot], cells: int) -> ScanA
         parameters=np.stack([shot.parameters for shot in shots]),
         kinds=np.array([shot.kind for shot in shots]),
     )
+
+
+def _maps(rng: np.random.Generator, shot: _Shot, data: TrainingData, cells: int) -> NDArray[np.float32]:
+    """(Q, n, n) g2 on time cells: what is measured, or the paper's g2 itself, not normalised."""
+    if data.clean:
+        return shot.draw.two_time(contrast=REFERENCE_CONTRAST)
+    return measured_maps(shot.draw, shot.measurement, int(rng.integers(2**62)), cells).g2
 
 
 def batch_of_step(seed: int, step: int, count: int, data: TrainingData) -> ScanArrays:
@@ -188,7 +195,7 @@ def group_scans(seed: int, count: int, data: TrainingData, *, shots: int = 9, ce
             parameters = np.array([boundary.diffusivity, boundary.gamma, boundary.gb_fraction])
             draw = draw_at_cells(boundary, measurement, int(rng.integers(2**62)), cells)
             seen.append(_Shot(draw, measurement, np.atleast_1d(boundary.q), boundary.temperature, parameters, 0))
-        found.append(_seen(rng, seen, cells))
+        found.append(_seen(rng, seen, data, cells))
     return found
 
 
@@ -291,10 +298,13 @@ def _switched(measurement: Measurement, data: TrainingData) -> Measurement:
 
 
 def _facts(
-    rng: np.random.Generator, shots: Sequence[_Shot], maps: Sequence[NDArray[np.float32]], cells: int
+    rng: np.random.Generator,
+    shots: Sequence[_Shot],
+    maps: Sequence[NDArray[np.float32]],
+    data: TrainingData,
+    cells: int,
 ) -> RoiFacts:
-    """What the analysis would say of these scans, with its errors."""
-
+    """What the analysis would say of these scans, with its errors; of clean ones, the truth."""
     rois = [len(shot.q) for shot in shots]
 
     def each(name: str) -> NDArray[np.float64]:
@@ -307,11 +317,12 @@ def _facts(
     per_cell = shots[0].measurement.frames // cells
     level = np.concatenate([np.nanmean(one, axis=(1, 2)) for one in maps]) - 1.0
     size = each("speckle_size")
+    baseline = np.ones(len(pixels)) if data.clean else baseline_found(rng, each("unevenness"), level, size, pixels)
     return RoiFacts(
         pixels=pixels,
         counts=each("mean_counts") * per_cell,
         q=np.concatenate([shot.q for shot in shots]),
-        static_baseline=baseline_found(rng, each("unevenness"), level, size, pixels),
+        static_baseline=baseline,
         speckle_size=size_found(rng, size, np.repeat(rng.random(len(shots)) < SIZE_UNKNOWN, rois)),
         temperature=shared([shot.temperature for shot in shots]),
         window=shared([per_cell * cells * shot.measurement.frame_time for shot in shots]),

@@ -1,4 +1,4 @@
-"""How many threads a kernel may use.
+"""How many threads a kernel may use, and q-ROIs side by side.
 
 BLAS and OpenMP take every core they see, in every worker: on a shared machine that stalls all of them. So the
 number is decided in one place: what the caller says, else ``GBX_THREADS``, else the cores this process may run on.
@@ -8,12 +8,17 @@ numpy's BLAS cannot be told after it was loaded; for it, set ``OPENBLAS_NUM_THRE
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from gbx_beamline.errors import ConfigError
 
 _VARIABLE = "GBX_THREADS"
+
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -39,6 +44,23 @@ def thread_count(threads: int | None = None) -> int:
     if count < 1:
         raise ConfigError(found, needed="a whole number of threads, 1 or more", action="correct it, or leave it out")
     return count
+
+
+def side_by_side(work: Callable[[Given], Found], rois: Sequence[Given]) -> list[Found]:
+    """``work`` of each q-ROI, as many at once as there are threads: on maps numpy lets go of the interpreter.
+
+    Args:
+        work: what is done to one; it shares nothing with the others.
+        rois: what it is done to.
+
+    Returns:
+        What came of each, in order. The first error is raised.
+    """
+    threads = min(thread_count(), len(rois))
+    if threads < 2:
+        return [work(one) for one in rois]
+    with ThreadPoolExecutor(threads, thread_name_prefix="gbx-roi") as pool:
+        return list(pool.map(work, rois))
 
 
 def _cores() -> int:
