@@ -20,9 +20,10 @@ def write_numpy(draw: random.Random, folder: Path) -> Path:
         save = draw.choice((np.savez, np.savez_compressed))
         names = draw.choice((("frames", "frame_time"), ("g12",), ("a", "b"), ("mask",)))
         save(path, **dict.fromkeys(names, array))
-    if draw.random() < 0.3:
+    fate = draw.random()
+    if fate < 0.3:
         _inflate(draw, path)
-    else:
+    elif fate < 0.85:
         damage(draw, path)
     return path
 
