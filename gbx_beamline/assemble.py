@@ -133,6 +133,14 @@ def embedded_server(settings: CatalogConfig) -> AbstractContextManager[CatalogAd
     return next(iter(found)).load()(settings.directory)
 
 
+def data_roots(config: Config) -> tuple[Path, ...]:
+    """Folders below which detector files that the catalog names are opened; none where none is configured."""
+    settings = config.catalog
+    if settings.roots is not None:
+        return settings.roots
+    return config.serve.live.roots or (() if server_address(config) else (settings.frames,))
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """How one run is analysed."""
@@ -229,7 +237,12 @@ def analyze_run(
     try:
         # Frames may come over HTTP: a server that goes away meanwhile is no fault of the scan.
         with said_in_words(catalog.uri):
-            series = open_series(run, allow_incomplete=settings.allow_incomplete, frame_time=settings.frame_time_s)
+            series = open_series(
+                run,
+                allow_incomplete=settings.allow_incomplete,
+                frame_time=settings.frame_time_s,
+                roots=data_roots(config),
+            )
             made_by = pipeline.provenance(settings, catalog.array, series, **who)
             existing = find_terminal(catalog, scan, made_by)
             if existing is not None and not dry_run and not (existing.failed and retry_failed):

@@ -14,6 +14,7 @@ from tiled.client import from_uri
 from tiled.client.container import Container
 from tiled.queries import Eq, FullText, Key, Like
 
+from gbx_beamline.catalog.access import tags_of
 from gbx_beamline.errors import (
     AccessDeniedError,
     CatalogError,
@@ -98,7 +99,7 @@ class Catalog:
     def access_tags(self, run: Any) -> tuple[str, ...]:
         """Access tags of a run's node; none on a server without an access policy."""
         # TiledWriter takes them out of the start document: only the node knows them.
-        return tuple(run.item["attributes"].get("access_tags") or ())
+        return tags_of(run)
 
     def array(self, path: str) -> Any:
         """Content of an array node, e.g. a label image or a mask kept in the catalog.

@@ -22,6 +22,7 @@ from tiled.queries import Key
 from tiled.structures.core import Spec
 
 from gbx_beamline.catalog import schema
+from gbx_beamline.catalog.access import told
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.facts import facts_from
 from gbx_beamline.catalog.publish import container
@@ -37,6 +38,14 @@ STATIC = "static"
 
 _MARK = Spec("XPCSReferenceMark", "1.0")
 _CONFLICT = 409
+
+
+def _tags_of(catalog: Catalog, run_uid: str) -> tuple[str, ...]:
+    """Access tags for what is said of a run: its own; what was imported has none."""
+    try:
+        return catalog.access_tags(catalog.run(run_uid))
+    except RunNotFoundError:
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +80,11 @@ def mark_reference(catalog: Catalog, uid: str, *, static: bool = True, by: str =
     with said_in_words(catalog.uri):
         marks = container(catalog.processed, REFERENCES)
         metadata = {"run_uid": run_uid, "static": static, "by": by, "note": note, "created": time.time()}
+        tags = told(_tags_of(catalog, run_uid))
         number = len(marks.search(Key("run_uid") == run_uid))
         while True:
             try:
-                marks.create_container(f"{run_uid}-{number:04d}", metadata=metadata, specs=[_MARK])
+                marks.create_container(f"{run_uid}-{number:04d}", metadata=metadata, specs=[_MARK], access_tags=tags)
             except ClientError as error:
                 if error.response.status_code != _CONFLICT:
                     raise

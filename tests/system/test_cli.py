@@ -53,6 +53,7 @@ OWN_COMMANDS = (
     "view",
     "queue",
     "reprocess",
+    "access",
     "average",
     "backup",
     "restore",
