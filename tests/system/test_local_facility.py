@@ -207,7 +207,7 @@ def test_a_flow_on_a_worker_computes_on_the_dask_cluster(known: Facility, prefec
     run = _run(prefect, "simulate/chx-simulate-process", out=str(out), n=8, mode="paper", size=16, dask=known.dask)
     assert run.state is not None
     assert run.state.is_completed(), run.state.message
-    assert json.loads((out / "manifest.json").read_text())
+    assert json.loads((out / "ensemble.json").read_text())
     with Client(known.dask, timeout=20) as client:
         assert len(client.scheduler_info()["workers"]) == 2
         finished = client.run_on_scheduler(
@@ -275,27 +275,43 @@ def test_no_key_is_in_a_command_line_or_a_log(facility: LocalFacility, known: Fa
         assert (known.directory / holding).stat().st_mode & 0o077 == 0
 
 
-def test_what_is_kept_comes_up_again_and_down_leaves_nothing(
-    facility: LocalFacility, known: Facility, records: list[RecordSummary], small_demo: Path
-) -> None:
-    """The last test: it ends the facility of the others."""
-    assert facility.run("down", "--keep").returncode == 0
-    assert facility.running(known.postgres_data) == []
-    assert not any(listening(port) for port in known.ports.values())
-    assert facility.run("status").returncode == 1
-    done = facility.run("up", "--config", str(small_demo))
-    assert done.returncode == 0, done.stdout + done.stderr + facility.logs()
-    again = facility.known
-    with open_catalog(again.tiled_reading, again) as catalog:
-        found = {record.key for uid in (r.run_uid for r in records) for record in find_records(catalog, run_uid=uid)}
-    assert found == {record.key for record in records}
+def test_down_leaves_nothing(facility: LocalFacility, known: Facility, records: list[RecordSummary]) -> None:
+    """The last test on the facility of the others: it ends it."""
+    assert facility.running(known.postgres_data)
+    assert all(listening(port) for port in known.ports.values())
     done = facility.run("down")
     assert done.returncode == 0, done.stderr
     assert "nothing is left" in done.stdout
-    assert facility.running(again.postgres_data) == []
-    assert not any(listening(port) for port in again.ports.values())
-    assert not facility.directory.exists()
-    assert not again.postgres_data.exists()
+    assert_nothing_is_left(facility, known)
+    assert facility.run("status").returncode == 1
+
+
+def assert_nothing_is_left(local: LocalFacility, known: Facility) -> None:
+    assert local.running(known.postgres_data) == []
+    assert not any(listening(port) for port in known.ports.values())
+    assert not local.directory.exists()
+    assert not known.postgres_data.exists()
+
+
+@pytest.mark.slow
+def test_what_is_kept_comes_up_again(repository: Path, tmp_path: Path, small_demo: Path) -> None:
+    need_programs()
+    local = LocalFacility(repository, tmp_path / "facility")
+    up = ("up", "--config", str(small_demo))
+    try:
+        assert local.run(*up).returncode == 0, local.logs()
+        first = local.known
+        with open_catalog(first.tiled_writing, first) as catalog:
+            catalog.processed.create_container("kept", metadata={"said": "before"})
+        assert local.run("down", "--keep").returncode == 0
+        assert local.running(first.postgres_data) == []
+        assert local.run(*up).returncode == 0, local.logs()
+        again = local.known
+        with open_catalog(again.tiled_reading, again) as catalog:
+            assert catalog.processed["kept"].metadata["said"] == "before"
+    finally:
+        local.run("down")
+    assert_nothing_is_left(local, again)
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing(repository: Path, tmp_path: Path, small_demo: Path) -> None:
@@ -315,10 +331,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(repository: Path, tmp_path: Path, s
         known = local.known
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 130
-    assert local.running(known.postgres_data) == []
-    assert not any(listening(port) for port in known.ports.values())
-    assert not local.directory.exists()
-    assert not known.postgres_data.exists()
+    assert_nothing_is_left(local, known)
 
 
 def test_a_killed_keeper_leaves_nothing_that_down_does_not_end(
@@ -337,8 +350,7 @@ def test_a_killed_keeper_leaves_nothing_that_down_does_not_end(
         assert process.wait(120) == 1
     done = local.run("down")
     assert done.returncode == 0, done.stderr
-    assert local.running(known.postgres_data) == []
-    assert not local.directory.exists()
+    assert_nothing_is_left(local, known)
 
 
 def test_a_folder_of_somebody_else_is_left_alone(repository: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from gbx_services.facility.programs import check_programs
 from gbx_services.facility.report import Report, read_report
 from gbx_services.logs import log_as_json
 
-STOP_SECONDS = 60.0
+STOP_SECONDS = 120.0
 """Longest wait for an end in order."""
 
 STALE_SECONDS = 20.0

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -106,8 +107,9 @@ class _Keeper:
         yield self._begin([parts.service(facility)])
 
     def _begin(self, new: list[Part]) -> list[Part]:
+        # Who came last goes first, and those who came together go together.
+        self._stack.callback(_stop_together, new)
         for part in new:
-            self._stack.callback(part.stop)
             self._parts.append(part)
             part.check()
         return new
@@ -150,6 +152,13 @@ class _Keeper:
                 needed="deployments that Prefect takes",
                 action=f"correct {self._templates / 'prefect.yaml'}",
             )
+
+
+def _stop_together(group: list[Part]) -> None:
+    with ThreadPoolExecutor(len(group)) as pool:
+        stopped = [pool.submit(part.stop) for part in group]
+    for one in stopped:
+        one.result()
 
 
 def _until(ready: Callable[[], bool], stopping: threading.Event, what: str) -> None:
