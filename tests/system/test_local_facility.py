@@ -30,7 +30,7 @@ from gbx_bluesky.simulated_chx import SimulatedChx
 from gbx_services.facility.folder import Facility
 from gbx_services.spool import Spool
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

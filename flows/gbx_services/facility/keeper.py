@@ -7,10 +7,9 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from gbx_beamline.errors import GbxError, ServiceError
@@ -24,7 +23,7 @@ from gbx_tiled.embedded import ensure_containers
 
 logger = logging.getLogger(__name__)
 
-START_SECONDS = 240.0
+START_SECONDS = 480.0
 """Longest wait for a group of parts; all of them together take about a minute on two cores."""
 
 _FIRST_CHECK_SECONDS = 0.2
@@ -100,10 +99,12 @@ class _Keeper:
         # One Tiled server makes the tables; two at once would both try.
         yield self._begin([parts.tiled(facility, "writing", templates)])
         ensure_containers(facility.tiled_writing, facility.tiled_key)
-        yield self._begin([parts.tiled(facility, "reading", templates), *parts.dask_workers(facility)])
+        quick = self._begin([parts.tiled(facility, "reading", templates), *parts.dask_workers(facility)])
         yield slow
-        yield self._begin(parts.workers(facility))
+        _make_pool(facility)
+        workers = self._begin(parts.workers(facility))
         self._deploy()
+        yield [*quick, *workers]
         yield self._begin([parts.service(facility)])
 
     def _begin(self, new: list[Part]) -> list[Part]:
@@ -130,8 +131,7 @@ class _Keeper:
                 raise _Stopped
 
     def _deploy(self) -> None:
-        """Tell Prefect of the deployments, once the first worker has made their pool."""
-        _until(partial(_pool_exists, self._facility), self._stopping, f"the work pool {POOL}")
+        """Tell Prefect of the deployments."""
         command = parts.deploy_command(self._templates)
         environment = {
             **os.environ,
@@ -161,31 +161,21 @@ def _stop_together(group: list[Part]) -> None:
         one.result()
 
 
-def _until(ready: Callable[[], bool], stopping: threading.Event, what: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not ready():
-        if time.monotonic() > deadline:
-            raise ServiceError(
-                f"{what} was not there after {START_SECONDS:.0f} s",
-                needed="a Prefect worker that makes it",
-                action="see the logs of the workers and of Prefect",
-            )
-        if stopping.wait(_FIRST_CHECK_SECONDS):
-            raise _Stopped
-
-
-def _pool_exists(facility: Facility) -> bool:
+def _make_pool(facility: Facility) -> None:
+    """The work pool, where it is not there yet."""
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.exceptions import ObjectNotFound
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
 
+    template = ProcessWorker.get_default_base_job_template()
     client = SyncPrefectClient(facility.prefect, auth_string=facility.prefect_auth)
     try:
-        client.read_work_pool(POOL)
-    except ObjectNotFound:
-        return False
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+    except ObjectAlreadyExists:
+        logger.info("the work pool %s was kept", POOL)
     finally:
         client._client.close()
-    return True
 
 
 def _did_not_start(part: Part, said: str) -> ServiceError:

@@ -110,6 +110,7 @@ def tiled_environment(facility: Facility) -> dict[str, str]:
         "GBX_TILED_ARRAYS": str(directory / "arrays"),
         "GBX_TILED_FRAMES": str(directory / "frames"),
         "GBX_TILED_RESULTS": str(directory / "results"),
+        "GBX_DATA_ROOTS": str(directory / "frames"),
         "TILED_SINGLE_USER_API_KEY": facility.tiled_key,
     }
 
@@ -134,7 +135,7 @@ def prefect_server(facility: Facility) -> Part:
 
 
 def workers(facility: Facility) -> list[Part]:
-    """Prefect's workers; the first to come makes their pool."""
+    """Prefect's workers."""
     return [_worker(facility, number) for number in range(1, WORKERS + 1)]
 
 
