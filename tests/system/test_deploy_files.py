@@ -15,6 +15,7 @@ import yaml
 
 from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 from gbx_services.facility import postgres
+from gbx_services.prefect_service import prefect_settings
 
 pytestmark = pytest.mark.system
 
@@ -79,6 +80,14 @@ def test_the_environment_files_give_tiled_what_its_configuration_asks(deploy: Pa
     compose = yaml.safe_load((deploy / "compose.yaml").read_text())["x-tiled"]["environment"]
     assert asked <= given
     assert asked <= set(compose)
+
+
+def test_prefect_forgets_as_the_embedded_one_does(deploy: Path, tmp_path: Path) -> None:
+    embedded = {name: value for name, value in prefect_settings(tmp_path, "").items() if "_SERVER_" in name}
+    given = dict(re.findall(r"^(\w+)=(.*)$", (deploy / "environment" / "prefect.env").read_text(), re.MULTILINE))
+    compose = yaml.safe_load((deploy / "compose.yaml").read_text())["services"]["prefect"]["environment"]
+    assert embedded.items() <= given.items()
+    assert embedded.items() <= compose.items()
 
 
 def test_tiled_reads_eiger_masters_as_the_embedded_server_does(deploy: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,8 +135,8 @@ def records(facility: LocalFacility, known: Facility) -> Iterator[list[RecordSum
 
 
 def test_every_part_answers_and_status_says_so_at_a_glance(facility: LocalFacility) -> None:
-    done = facility.run("status")
-    assert done.returncode == 0, done.stdout
+    # On a busy machine a probe may miss its turn, and is asked again.
+    done = wait_for("all parts", lambda: done if (done := facility.run("status")).returncode == 0 else None)
     said = [line.split() for line in done.stdout.splitlines()]
     assert [line[0] for line in said[:-1]] == ["ok"] * 11
     assert done.stdout.splitlines()[-1] == "all is well"
@@ -210,7 +211,7 @@ def test_a_flow_on_a_worker_computes_on_the_dask_cluster(known: Facility, prefec
     assert json.loads((out / "ensemble.json").read_text())
     with Client(known.dask, timeout=20) as client:
         assert len(client.scheduler_info()["workers"]) == 2
-        finished = client.run_on_scheduler(
+        finished: Any = client.run_on_scheduler(
             lambda dask_scheduler: sum(
                 prefix.state_counts["memory"] for prefix in dask_scheduler.task_prefixes.values()
             )
@@ -233,7 +234,7 @@ def test_every_deployment_of_prefect_yaml_is_taken(known: Facility, repository: 
     """Both kinds, by Prefect itself; a pool of containers needs no worker for that."""
     env = environment() | known.client_environment()
     env |= {"GBX_IMAGE": "gbx:test", "GBX_UID": "1000", "GBX_GID": "1000"}
-    prefect = [str(Path(os.sys.executable)), "-m", "prefect", "--no-prompt"]
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
     for command in (
         ["work-pool", "create", "chx-work-pool-docker", "--type", "docker"],
         ["deploy", "--prefect-file", "deploy/prefect.yaml", "--all"],

@@ -12,7 +12,7 @@ import redis
 from gbx_services.facility import postgres
 from gbx_services.facility.folder import CONFIGURATION, POOL, WORKERS, Facility, write_private
 from gbx_services.facility.processes_of import MARK
-from gbx_services.prefect_service import answers, server_command
+from gbx_services.prefect_service import answers, prefect_settings, server_command
 from gbx_services.serve.kept import KeptChild
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -125,10 +125,10 @@ def prefect_server(facility: Facility) -> Part:
         facility.prefect.removesuffix("/api"),
         server_command(port),
         environment={
+            **prefect_settings(facility.directory, facility.prefect),
             **facility.client_environment(),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": uri,
             "PREFECT_SERVER_API_AUTH_STRING": facility.prefect_auth,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         },
         answering=partial(answers, f"{facility.prefect}/health"),
     )
