@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import urllib.error
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ import redis
 from gbx_services.facility import postgres
 from gbx_services.facility.folder import CONFIGURATION, POOL, WORKERS, Facility, write_private
 from gbx_services.facility.processes_of import MARK
-from gbx_services.prefect_service import answers, prefect_settings, server_command
+from gbx_services.prefect_service import DIRECT, answers, prefect_settings, server_command
 from gbx_services.serve.kept import KeptChild
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -21,7 +23,17 @@ _TILED_TEMPLATE = "tiled.yml"
 
 
 class Part(KeptChild):
-    """A part with its address, for people."""
+    """A part with its address, for people.
+
+    Args:
+        facility: Whose part it is.
+        name: What it is.
+        address: Where it answers.
+        module: Module and its arguments, as after ``python -m``.
+        answering: Whether it does its work.
+        environment: Variables beside ours.
+        why: What it says itself of why it does not; empty where it says nothing.
+    """
 
     def __init__(
         self,
@@ -32,8 +44,10 @@ class Part(KeptChild):
         *,
         answering: Callable[[], bool],
         environment: Mapping[str, str] | None = None,
+        why: Callable[[], str] = lambda: "",
     ) -> None:
         self.address = address
+        self._why = why
         log = facility.directory / "logs" / f"{name.replace(' ', '-')}.log"
         super().__init__(
             name,
@@ -43,6 +57,12 @@ class Part(KeptChild):
             answering=answering,
         )
         self.log = log
+
+    def check(self) -> None:
+        """See ``KeptChild.check``; a part that is alive and troubled is asked what troubles it."""
+        super().check()
+        if self.trouble and self.pid is not None:
+            self.trouble = self._why() or self.trouble
 
 
 def database(facility: Facility) -> Part:
@@ -201,6 +221,7 @@ def service(facility: Facility) -> Part:
         ["gbx_services.serve", "--config", str(facility.directory / CONFIGURATION)],
         environment=facility.client_environment(),
         answering=partial(answers, f"{facility.serve}/health"),
+        why=partial(_troubles_of_service, f"{facility.serve}/health"),
     )
 
 
@@ -224,3 +245,19 @@ def _pong(uri: str) -> bool:
         return False
     finally:
         client.close()
+
+
+def _troubles_of_service(health: str) -> str:
+    """What `gbx serve` says troubles it."""
+    try:
+        with DIRECT.open(health, timeout=5) as answer:
+            said = answer.read()
+    except urllib.error.HTTPError as refusal:
+        said = refusal.read()
+    except OSError:
+        return ""
+    try:
+        components: dict[str, str] = json.loads(said)["components"]
+    except (ValueError, KeyError):
+        return ""
+    return "; ".join(f"{name}: {trouble}" for name, trouble in components.items() if trouble != "ok")
