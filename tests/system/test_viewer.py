@@ -203,6 +203,26 @@ def test_every_panel_shows_the_scan(open_window: Callable[[], ViewerWindow], bea
     assert not window.two_time.said
 
 
+def test_a_scan_is_shown_among_those_that_its_model_knows(
+    open_window: Callable[[], ViewerWindow], beamline: Beamline, until: Until
+) -> None:
+    beamline.two_scans()
+    window = open_window()
+    until(lambda: window.runs.model.place("viewed-0001").isValid())
+    window.choose("viewed-0001")
+    window.inference.alike.toggle()
+    likeness = window.inference.likeness
+    until(lambda: likeness.picture is not None and likeness.isVisible())
+    known, found = viewing.picture(), likeness.picture
+    assert found is not None
+    assert len(found.simulated) + len(found.measured) == len(known.kind) > 500
+    assert np.isfinite(found.log_d).mean() > 0.9
+    (here,) = (one for one in likeness.placed if one.uid == "viewed-0001")
+    np.testing.assert_allclose((here.x, here.y), known.coordinates[0], rtol=1e-6)
+    assert likeness.note.words.startswith("1.2 times the usual distance")
+    assert f"{len(found.measured)} virtual experiments" in likeness.note.words
+
+
 def test_a_pinned_scan_stays_and_following_goes_on(
     open_window: Callable[[], ViewerWindow], beamline: Beamline, until: Until
 ) -> None:
@@ -315,13 +335,18 @@ def test_a_running_scan_grows_and_becomes_final(
     until(lambda: window.view is not None and window.view.state == "running" and window.two_time.drawn is not None)
     assert window.row is not None
     assert window.row.status is Status.RUNNING
-    assert "comes with the final record" in window.detector.said
+    until(lambda: window.detector.picture is not None)
+    assert window.detector.detector is not None
+    np.testing.assert_array_equal(window.detector.detector.labels, beamline.like.rois.labels)
     for frames in (20, 30):
         sink.publish(beamline.catalog, viewing.live_state(like, uid, frames))
         until(lambda frames=frames: window.view is not None and window.view.frames == frames)
         until(
             lambda frames=frames: window.two_time.drawn is not None and window.two_time.drawn.image.shape[0] == frames
         )
+        until(lambda frames=frames: window.detector.note.whole.startswith(f"newest frame, {frames} of"))
+        assert window.detector.picture is not None
+        assert (window.detector.picture.counts == frames).all()
     key = beamline.publish(uid, 600)
     end_live(beamline.catalog, live_key(uid), state="ended", record=key)
     until(lambda: shows(window, uid) and window.view is not None and window.view.state == "final")
