@@ -190,7 +190,7 @@ def _start_on(port: int, directory: Path) -> _State:
         with _private(_state_file(directory)) as file:
             file.write(json.dumps(asdict(state)).encode())
         _wait_until_ready(process, state, directory)
-        _ensure_containers(state)
+        ensure_containers(state.uri, state.api_key)
     except BaseException:
         _stop(state, directory)
         raise
@@ -216,8 +216,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], state: _State, directory
             )
 
 
-def _ensure_containers(state: _State) -> None:
-    root = from_uri(state.uri, api_key=state.api_key, trust_env=False)
+def ensure_containers(uri: str, api_key: str) -> None:
+    """Make the containers for raw runs and results in a new catalog on our own machine."""
+    root = from_uri(uri, api_key=api_key, trust_env=False)
     assert isinstance(root, Container)
     try:
         for name, specs in CONTAINERS.items():
