@@ -101,7 +101,7 @@ class _Service:
         environment, api_url = self._prefect(stack)
         self._runner = self._own_runner(environment, config_path, stack)
         self._live(config_path, stack)
-        sweep = self._sweep = SweepLoop(open_catalog, spool, config, self._swept)
+        sweep = self._sweep = SweepLoop(open_catalog, spool, config, self._swept, self._metrics.retrained)
         key, catalog = PREFECT_API_KEY.value(), KeptCatalog(open_catalog)
         deployment = f"{FLOW}/{settings.deployment}"
         flow_runs = PrefectFlowRuns(api_url, deployment, api_key=None if key is None else key.get_secret_value())
