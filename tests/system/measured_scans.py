@@ -31,9 +31,9 @@ def own_catalog(root: Container, address: CatalogAddress) -> Iterator[tuple[Cata
     parent.create_container("raw")
     parent.create_container("processed")
     paths = {"raw": f"{name}/raw", "processed": f"{name}/processed"}
-    catalog = connect(address.uri, address.api_key, raw=paths["raw"], processed=paths["processed"])
+    catalog = connect(address.uri, address.api_key, raw=paths["raw"], processed=paths["processed"], store=address.store)
     try:
-        yield catalog, {"uri": address.uri, **paths}
+        yield catalog, {"uri": address.uri, "store": str(address.store), **paths}
     finally:
         catalog.close()
 
@@ -71,10 +71,10 @@ def measured(uid: str, seed: int, *, counts: float = 2.0, **scan: Any) -> ScanRe
 
 
 def publish(
-    catalog: Catalog, result: ScanResult, model: str, *codes: str, refused: str = "", ood_score: float = 0.5
+    sink: TiledSink, result: ScanResult, model: str, *codes: str, refused: str = "", ood_score: float = 0.5
 ) -> str:
     """A record and what a model says of it, with these flags; key of the record."""
-    key = TiledSink(catalog).publish(result)
+    key = sink.publish(result)
     outcome: Inference | Refusal = Refusal(model_id=model, kind="ContractError", reason=refused)
     if not refused:
         estimates = {"diffusivity": 1e-22, "gamma": 1e18, "gb_fraction": 0.1}
@@ -90,13 +90,14 @@ def publish(
             q_convention="parallel",
         )
     said = ScanInference(record=key, scan=result.scan, outcome=outcome, package_version="0.1.0")
-    TiledSink(catalog).publish_inference(said)
+    sink.publish_inference(said)
     return key
 
 
 def publish_many(catalog: Catalog, model: str, count: int, *, first: int = 0, **facts: Any) -> list[str]:
     """So many scans that the rule accepts; keys of their records."""
+    sink = TiledSink(catalog)
     return [
-        publish(catalog, measured(f"beamtime-{number:04d}", number, **facts), model, "undetermined:gamma")
+        publish(sink, measured(f"beamtime-{number:04d}", number, **facts), model, "undetermined:gamma")
         for number in range(first, first + count)
     ]

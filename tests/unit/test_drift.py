@@ -10,6 +10,9 @@ import pytest
 
 from gbx_beamline.config import DriftConfig
 from gbx_beamline.learning.promotion import Comparison, Verdict
+
+pytest.importorskip("tiled")
+
 from gbx_beamline.retraining import DriftReport, Outcome, drift_rows, in_markdown
 from gbx_beamline.retraining._drift import STATISTICS, calibration, compare_scans, shares
 
