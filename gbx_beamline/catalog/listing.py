@@ -38,7 +38,7 @@ low: low, high: high}}}"""
 _INFERENCE = """{version: inference_version, record: record, model: model_id, run: run_uid, sample: sample,
 temperature: temperature, created: created, status: status, kind: refusal.kind, reason: refusal.reason,
 parameters: inference.parameters, flags: inference.flags, probabilities: inference.probabilities,
-ood_score: inference.ood_score}"""
+place: inference.place, ood_score: inference.ood_score}"""
 
 _RUN = """{uid: start.uid, time: start.time, sample: start.sample, temperature: start.temperature,
 T_sample: start.T_sample, plan: start.plan_name, stopped: stop.time, exit: stop.exit_status, reason: stop.reason}"""
@@ -53,7 +53,7 @@ class Listing(Enum):
     s_noneq, s_noneq_norm, bare_drift, corrected_status, value, low, high, drift, cell, window, by_age)."""
     INFERENCES = INFERENCES
     """version, record, model, run, sample, temperature, created, status, kind (of a refusal), reason, parameters,
-    flags, probabilities, ood_score."""
+    flags, probabilities, place, ood_score."""
     RUNS = "raw"
     """uid, time, sample, temperature, T_sample, plan, stopped, exit, reason: from start and stop documents."""
 

@@ -274,10 +274,13 @@ class TiledSink:
 
 def container(parent: Any, key: str) -> Any:
     """The container of this key, made where it is absent, whoever else makes it at the same time."""
-    if key not in parent:
-        try:
-            return parent.create_container(key)
-        except ClientError as error:
-            if error.response.status_code != _CONFLICT:
-                raise
+    try:
+        return parent[key]
+    except KeyError:
+        pass
+    try:
+        return parent.create_container(key)
+    except ClientError as error:
+        if error.response.status_code != _CONFLICT:
+            raise
     return parent[key]

@@ -154,7 +154,7 @@ class _Work:
     ) -> Outcome:
         """Data set and candidate, and what comes of it."""
         from gbx_beamline.learning.belief import FEWEST_ACCEPTED
-        from gbx_beamline.learning.kept import kept_model
+        from gbx_beamline.learning.predictor import model_of
         from gbx_beamline.learning.rebelieving import with_experiments
 
         reigning = self._store.find("default")
@@ -171,7 +171,7 @@ class _Work:
             # Another network sees other features.
             read = self._read(base, scans)
         candidate = with_experiments(
-            base, kept_model(base).belief, read.features, [one.sample for one in read.members], dataset.id, place
+            base, model_of(base).belief, read.features, [one.sample for one in read.members], dataset.id, place
         )
         for model in {one.id: one for one in (reigning, base)}.values():
             keep_model(self._catalog, model)
@@ -185,11 +185,11 @@ class _Work:
 
     def _read(self, model: StoredModel, scans: tuple[AcceptedScan, ...]) -> Read:
         from gbx_beamline.learning.jobs import Progress
-        from gbx_beamline.learning.kept import kept_model
+        from gbx_beamline.learning.predictor import model_of
 
         return read_scans(
             self._catalog,
-            kept_model(model),
+            model_of(model),
             scans,
             lambda done, total: self._told(Progress("reading accepted scans", done, total)),
         )
