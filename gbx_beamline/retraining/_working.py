@@ -99,9 +99,12 @@ class _Work:
     # --- what there is already
 
     def _begun_before(self) -> DataSet | None:
-        """The data set of a retraining that did not end in order; one that failed without a model begins anew."""
+        """The data set of a retraining that did not end in order. One that failed begins anew, unless it had a model
+        and is gone on with for the first time: what fails twice would fail for ever."""
         before = self._held.continues
-        if before is None or before.dataset is None or (before.status == FAILED and before.candidate is None):
+        if before is None or before.dataset is None:
+            return None
+        if before.status == FAILED and (before.candidate is None or before.metadata.get("continues") is not None):
             return None
         try:
             return load_dataset(self._catalog, before.dataset)
@@ -229,6 +232,10 @@ class _Work:
 
     def _judge(self, outcome: Outcome, candidate: StoredModel, why: str) -> Outcome:
         """Promote the candidate, keep the default, or wait."""
+        if candidate.id == self._store.default_id():
+            # Killed between the promotion and the last word about it, or promoted by a person.
+            said = f"{candidate.id} is default already ({why})"
+            return replace(outcome, status=PROMOTED, reason=said, candidate=candidate.id, default=candidate.id)
         from gbx_beamline.learning.evaluation_job import evaluate_model, prepare_suites
 
         workers = self._config.retraining.workers

@@ -246,6 +246,13 @@ def test_a_model_that_is_no_worse_is_promoted_and_rolled_back(
     again = place.retrain()
     assert (again.status, again.new) == ("nothing to do", 0)
     assert again.reason == "nothing to do: 0 new maps, 20 needed"
+    # As if it had been killed between the promotion and the last word about it.
+    node: Any = place.catalog.processed[retrainings.RETRAININGS]["000002"]
+    said_last = {"status": "running", "dataset": dataset.id, "candidate": made.id}
+    node.update_metadata(said_last, drop_revision=True)
+    once_more = place.retrain()
+    assert (once_more.number, once_more.status) == (3, "promoted")
+    assert once_more.reason == f"{made.id} is default already (begun by retraining 2)"
 
     shutil.rmtree(made.folder)
     restored = in_process(monkeypatch, capsys, "models", "restore", made.id)
@@ -255,7 +262,7 @@ def test_a_model_that_is_no_worse_is_promoted_and_rolled_back(
     assert back.code == 0, back.err
     assert place.store.default_id() == before.id
     history = in_process(monkeypatch, capsys, "models", "history").out.splitlines()
-    assert [line.split()[0] for line in history] == ["lineage", "lineage", "retraining", "retraining"]
+    assert [line.split()[0] for line in history] == ["lineage"] * 2 + ["retraining"] * 3
     assert history[1].endswith("lambda jumps")
     assert f"promoted, data set {dataset.id}" in history[2]
 
