@@ -16,7 +16,7 @@ from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
-from gbx_beamline.catalog import average_schema, inference_schema, samples, schema
+from gbx_beamline.catalog import average_schema, inference_schema, models, samples, schema
 from gbx_beamline.catalog.access import tags_of, told
 from gbx_beamline.catalog.attempts import attempts_in
 from gbx_beamline.catalog.connect import Catalog, said_in_words
@@ -44,6 +44,7 @@ class TiledSink:
             self._inferences = container(catalog.processed, inference_schema.INFERENCES)
             self._averages = container(catalog.processed, average_schema.AVERAGES)
             self._samples = container(catalog.processed, samples.SAMPLES)
+            self._models = container(catalog.processed, models.MODELS)
 
     def publish(self, outcome: ScanResult | ScanFailure) -> str:
         """Store ``outcome``; see ``ResultSink.publish``.
@@ -119,6 +120,30 @@ class TiledSink:
                 average_schema.average_arrays(average),
                 lambda attempt: average_schema.average_metadata(average, attempt=attempt, created=time.time()),
                 average_schema.AVERAGE_SPEC,
+            )
+
+    def publish_model(
+        self, description: Mapping[str, Any], files: Mapping[str, bytes], *, dataset: str | None = None
+    ) -> str:
+        """Store a model, once: its id names its content.
+
+        Args:
+            description: Content of ``model.json``.
+            files: Content of each file of its folder by name, ``model.json`` included.
+            dataset: Id of the data set it was made with.
+
+        Returns:
+            Its id.
+        """
+        with said_in_words(self._uri):
+            return self._publish_arrays(
+                self._models,
+                description["id"],
+                {name: np.frombuffer(content, dtype=np.uint8) for name, content in files.items()},
+                lambda attempt: models.model_metadata(
+                    description, dataset=dataset, attempt=attempt, created=time.time()
+                ),
+                models.MODEL_SPEC,
             )
 
     def publish_sample(
@@ -244,7 +269,7 @@ class TiledSink:
 
     def _is_named(self, attempt: str) -> bool:
         """Whether any pointer names this attempt."""
-        everywhere = (self._records, self._inferences, self._averages, self._samples)
+        everywhere = (self._records, self._inferences, self._averages, self._samples, self._models)
         return any(len(pointers.search(Key("attempt") == attempt)) for pointers in everywhere)
 
 

@@ -65,6 +65,9 @@ OWN_COMMANDS = (
     "adapt",
     "finetune",
     "evaluate",
+    "accept",
+    "drift",
+    "retrain",
 )
 
 

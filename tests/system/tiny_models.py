@@ -57,15 +57,15 @@ def write_settings(folder: Path, **changed: Any) -> Path:
     return path
 
 
-def shrink_suites(patch: pytest.MonkeyPatch) -> None:
-    """Let every suite of the package hold 18 small shots."""
+def shrink_suites(patch: pytest.MonkeyPatch, **changed: Any) -> None:
+    """Let every suite of the package hold 18 small shots; or other ones, with these settings changed."""
     whole = virtual.load_suite
 
     def small(name: str | Path) -> SuiteSettings:
         settings = whole(name).model_dump()
         kinds = settings["kinds"][:2]
         few = {"groups": 6, "shots": 3, "frames": 64, "pixels": (1_300, 1_500), "kinds": kinds, "severities": (1.0,)}
-        return SuiteSettings.model_validate(settings | few)
+        return SuiteSettings.model_validate(settings | few | changed)
 
     patch.setattr(virtual, "load_suite", small)
 
