@@ -62,7 +62,12 @@ class Service:
                 [str(Path(sys.executable).with_name("gbx")), "serve", "--config", str(config)],
                 stdout=log,
                 stderr=log,
-                env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT")},
+                # A service has the cores of its machine; one thread is for timing our kernels beside those of peers.
+                env={
+                    name: value
+                    for name, value in os.environ.items()
+                    if not name.startswith("PREFECT") and not name.endswith("_THREADS")
+                },
             )
         self._ready()
         self.spool = Spool(self.directory)

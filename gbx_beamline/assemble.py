@@ -320,7 +320,8 @@ def infer_record(
     from gbx_beamline.learning.kept import kept_model
     from gbx_beamline.learning.store import ModelStore
 
-    stored = ModelStore(config.models).find(_judge_of(catalog, key, config) if model is None else model)
+    store = ModelStore(config.models)
+    stored = store.find(_judge_of(catalog, key, config) if model is None else model)
     existing = find_inference(catalog, key, stored.id)
     if existing is not None:
         return Inferred(existing.key, None, stored.id)
@@ -331,7 +332,7 @@ def infer_record(
             needed="an analysed scan",
             action="analyse it again first",
         )
-    inference = pipeline.infer(found, kept_model(stored), record=key)
+    inference = pipeline.infer(found, kept_model(stored, store), record=key)
     return Inferred(TiledSink(catalog).publish_inference(inference), inference, stored.id)
 
 

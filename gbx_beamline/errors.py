@@ -19,6 +19,7 @@
     │   ├── RunUnfinishedError
     │   └── SchemaError          a record written by another schema version
     ├── ServiceError             a process of ours that did not start or died
+    │   └── BusyError            somebody else is doing what only one may do
     └── DependencyError          an optional package is absent
 
 Every message is one sentence in three parts, because at 3 am the reader needs the third.
@@ -113,6 +114,10 @@ class SchemaError(CatalogError):
 
 class ServiceError(GbxError):
     """A process of ours did not start, or died."""
+
+
+class BusyError(ServiceError):
+    """Somebody else is doing what only one may do at a time."""
 
 
 class DependencyError(GbxError):

@@ -44,7 +44,8 @@ def infer_group(
     from gbx_beamline.learning.kept import kept_model
     from gbx_beamline.learning.store import ModelStore
 
-    judge = kept_model(ModelStore(config.models).find(model or config.models.model))
+    store = ModelStore(config.models)
+    judge = kept_model(store.find(model or config.models.model), store)
     answers: list[GroupAnswer | None] = []
     asked: list[tuple[int, str, ScanInfo, CellMaps]] = []
     for member in group.scans:

@@ -6,8 +6,9 @@ by its ``catalog.uri`` or by ``GBX_TILED_URI``. Flows pass uids and keys, never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
@@ -31,6 +32,10 @@ from gbx_beamline.figures import words
 from gbx_beamline.records import ScanFailure, ScanResult
 from gbx_flows.artifacts import artifact_key, report_markdown
 from gbx_flows.keys import catalog_key
+
+if TYPE_CHECKING:
+    from gbx_beamline.catalog import Catalog
+    from gbx_beamline.config import Config
 
 _RETRY_DELAYS: list[float] = [2, 5, 15, 40]
 """s before each further try: about a minute together, as long as a catalog takes to start again."""
@@ -59,21 +64,44 @@ _patient_task = task(
 
 
 class Hand:
-    """The record that an analysis has just made, for the tasks after it.
+    """The record that an analysis has just made, and the open catalog, for the tasks after it.
 
     They find it here instead of reading 100 MB back from the catalog. It is no parameter with arrays in it: Prefect
     looks into those.
+
+    Args:
+        api_key: Of the catalog.
     """
 
     result: ScanResult | None = None
     """None where the record was there already, or is a failure."""
+
+    def __init__(self, api_key: str | None = None) -> None:
+        self._api_key = api_key
+        self._stack = ExitStack()
+        self._catalog: Catalog | None = None
+
+    @contextmanager
+    def catalog(self, config: Config) -> Iterator[Catalog]:
+        """The catalog, opened once for all tasks; one that made trouble is opened anew by whoever comes next."""
+        if self._catalog is None:
+            self._catalog = self._stack.enter_context(assemble.open_catalog(config, api_key=self._api_key))
+        try:
+            yield self._catalog
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._catalog = None
+        self._stack.close()
 
 
 @_patient_task
 def analyze_scan(
     uid: str,
     hand: Hand,
-    api_key: str | None = None,
     dry_run: bool = False,
     rule: str | None = None,
     retry_failed: bool = False,
@@ -85,7 +113,7 @@ def analyze_scan(
     """
     logger = get_run_logger()
     config = assemble.configuration()
-    with assemble.open_catalog(config, api_key=api_key) as catalog:
+    with hand.catalog(config) as catalog:
         done = assemble.analyze_run(catalog, uid, config, rule=rule, retry_failed=retry_failed, dry_run=dry_run)
     where = "dry run, nothing published" if dry_run else f"record {done.key}"
     if done.outcome is None:
@@ -99,7 +127,7 @@ def analyze_scan(
 
 
 @_patient_task
-def infer_scan(uid: str, key: str, hand: Hand, api_key: str | None = None) -> str:
+def infer_scan(uid: str, key: str, hand: Hand) -> str:
     """Ask the configured model about the scan and publish what it says, unless it has been asked.
 
     Correlation stands whatever becomes of the model: one that is not there costs an answer, not a record.
@@ -109,7 +137,7 @@ def infer_scan(uid: str, key: str, hand: Hand, api_key: str | None = None) -> st
     """
     logger = get_run_logger()
     config = assemble.configuration()
-    with assemble.open_catalog(config, api_key=api_key) as catalog:
+    with hand.catalog(config) as catalog:
         try:
             done = assemble.infer_record(catalog, key, config, result=hand.result)
         except (InputError, DependencyError) as error:
@@ -124,12 +152,12 @@ def infer_scan(uid: str, key: str, hand: Hand, api_key: str | None = None) -> st
 
 
 @_patient_task
-def publish_artifact(uid: str, key: str, hand: Hand, not_inferred: str = "", api_key: str | None = None) -> None:
+def publish_artifact(uid: str, key: str, hand: Hand, not_inferred: str = "") -> None:
     """A Markdown artifact with the table of results and a picture of the scan: last, because drawing takes seconds."""
     from gbx_beamline.catalog import find_inferences, load_inference, load_record, summary_of
 
     config = assemble.configuration()
-    with assemble.open_catalog(config, api_key=api_key) as catalog:
+    with hand.catalog(config) as catalog:
         summary = summary_of(catalog, key)
         outcome = hand.result or load_record(catalog, key)
         inferences = find_inferences(catalog, record=key)
@@ -142,10 +170,10 @@ def publish_artifact(uid: str, key: str, hand: Hand, not_inferred: str = "", api
 
 
 @_patient_task
-def record_failure(uid: str, error: str, api_key: str | None = None, rule: str | None = None) -> str:
+def record_failure(uid: str, error: str, hand: Hand, rule: str | None = None) -> str:
     """Leave a record of an error that nobody foresaw, so that no scan is without an answer."""
     config = assemble.configuration()
-    with assemble.open_catalog(config, api_key=api_key) as catalog:
+    with hand.catalog(config) as catalog:
         return assemble.publish_failure(catalog, uid, unforeseen(error), config, rule=rule)
 
 
@@ -200,29 +228,33 @@ def end_of_run_workflow(
             needed="the uid of the run that has ended",
             action="start the flow with a stop document as Bluesky emits it",
         )
-    key, hand = catalog_key(api_key), Hand()
+    with closing(Hand(catalog_key(api_key))) as hand:
+        return _carry_out(uid, hand, dry_run, rule, retry_failed)
+
+
+def _carry_out(uid: str, hand: Hand, dry_run: bool, rule: str | None, retry_failed: bool) -> str:
     try:
-        record = analyze_scan(uid, hand, key, dry_run, rule, retry_failed)
+        record = analyze_scan(uid, hand, dry_run, rule, retry_failed)
     except (CatalogError, ConfigError):
         # Nothing can be recorded without a catalog or with settings that cannot be read.
         raise
     except Exception as error:
         if not dry_run:
-            record_failure(uid, f"{type(error).__name__}: {error}", key, rule)
+            record_failure(uid, f"{type(error).__name__}: {error}", hand, rule)
         raise
     if record:
-        publish_artifact(uid, record, hand, _infer(uid, record, hand, key), key)
+        publish_artifact(uid, record, hand, _infer(uid, record, hand))
     return record
 
 
-def _infer(uid: str, record: str, hand: Hand, key: str | None) -> str:
+def _infer(uid: str, record: str, hand: Hand) -> str:
     """Why no model was asked; empty where one was, or where none is to be."""
     from gbx_beamline.catalog.schema import is_failure_key
 
     if is_failure_key(record) or not assemble.configuration().models.infer:
         return ""
     try:
-        return infer_scan(uid, record, hand, key)
+        return infer_scan(uid, record, hand)
     except CatalogError:
         raise
     except Exception as error:  # noqa: BLE001

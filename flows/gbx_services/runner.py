@@ -262,7 +262,8 @@ def _load_model(models: ModelsConfig) -> None:
     from gbx_beamline.learning.kept import kept_model
     from gbx_beamline.learning.store import ModelStore
 
-    model = kept_model(ModelStore(models).find())
+    store = ModelStore(models)
+    model = kept_model(store.find(), store)
     logger.info("model %s is loaded", model.id)
 
 

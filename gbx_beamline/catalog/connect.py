@@ -132,13 +132,14 @@ def connect(
 def _descend(root: Any, path: str, uri: str) -> Any:
     node = root
     for key in path.strip("/").split("/"):
-        if key not in node:
+        try:
+            node = node[key]
+        except KeyError as error:
             raise CatalogError(
                 f"{uri} has no container {path!r}",
                 needed="containers for raw runs and for results",
                 action="create it, or set catalog.raw and catalog.processed in the configuration",
-            )
-        node = node[key]
+            ) from error
     return node
 
 

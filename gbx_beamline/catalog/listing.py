@@ -36,8 +36,9 @@ by_age: nonequilibrium.corrected.by_age[].{start: start, stop: stop, value: valu
 low: low, high: high}}}"""
 
 _INFERENCE = """{version: inference_version, record: record, model: model_id, run: run_uid, sample: sample,
-temperature: temperature, created: created, status: status, reason: refusal.reason,
-parameters: inference.parameters, flags: inference.flags, probabilities: inference.probabilities}"""
+temperature: temperature, created: created, status: status, kind: refusal.kind, reason: refusal.reason,
+parameters: inference.parameters, flags: inference.flags, probabilities: inference.probabilities,
+place: inference.place, ood_score: inference.ood_score}"""
 
 _RUN = """{uid: start.uid, time: start.time, sample: start.sample, temperature: start.temperature,
 T_sample: start.T_sample, plan: start.plan_name, stopped: stop.time, exit: stop.exit_status, reason: stop.reason}"""
@@ -51,7 +52,8 @@ class Listing(Enum):
     (onto the spot), rule, settings, algorithm, rois (each with name, q_par, q_z, pixels, mean_counts, contrast, status,
     s_noneq, s_noneq_norm, bare_drift, corrected_status, value, low, high, drift, cell, window, by_age)."""
     INFERENCES = INFERENCES
-    """version, record, model, run, sample, temperature, created, status, reason, parameters, flags, probabilities."""
+    """version, record, model, run, sample, temperature, created, status, kind (of a refusal), reason, parameters,
+    flags, probabilities, place, ood_score."""
     RUNS = "raw"
     """uid, time, sample, temperature, T_sample, plan, stopped, exit, reason: from start and stop documents."""
 

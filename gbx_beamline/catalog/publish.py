@@ -16,7 +16,7 @@ from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
-from gbx_beamline.catalog import average_schema, inference_schema, samples, schema
+from gbx_beamline.catalog import average_schema, inference_schema, models, samples, schema
 from gbx_beamline.catalog.attempts import attempts_in
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.samples import SampleVersion
@@ -43,6 +43,7 @@ class TiledSink:
             self._inferences = container(catalog.processed, inference_schema.INFERENCES)
             self._averages = container(catalog.processed, average_schema.AVERAGES)
             self._samples = container(catalog.processed, samples.SAMPLES)
+            self._models = container(catalog.processed, models.MODELS)
 
     def publish(self, outcome: ScanResult | ScanFailure) -> str:
         """Store ``outcome``; see ``ResultSink.publish``.
@@ -118,6 +119,30 @@ class TiledSink:
                 average_schema.average_arrays(average),
                 lambda attempt: average_schema.average_metadata(average, attempt=attempt, created=time.time()),
                 average_schema.AVERAGE_SPEC,
+            )
+
+    def publish_model(
+        self, description: Mapping[str, Any], files: Mapping[str, bytes], *, dataset: str | None = None
+    ) -> str:
+        """Store a model, once: its id names its content.
+
+        Args:
+            description: Content of ``model.json``.
+            files: Content of each file of its folder by name, ``model.json`` included.
+            dataset: Id of the data set it was made with.
+
+        Returns:
+            Its id.
+        """
+        with said_in_words(self._uri):
+            return self._publish_arrays(
+                self._models,
+                description["id"],
+                {name: np.frombuffer(content, dtype=np.uint8) for name, content in files.items()},
+                lambda attempt: models.model_metadata(
+                    description, dataset=dataset, attempt=attempt, created=time.time()
+                ),
+                models.MODEL_SPEC,
             )
 
     def publish_sample(
@@ -243,16 +268,19 @@ class TiledSink:
 
     def _is_named(self, attempt: str) -> bool:
         """Whether any pointer names this attempt."""
-        everywhere = (self._records, self._inferences, self._averages, self._samples)
+        everywhere = (self._records, self._inferences, self._averages, self._samples, self._models)
         return any(len(pointers.search(Key("attempt") == attempt)) for pointers in everywhere)
 
 
 def container(parent: Any, key: str) -> Any:
     """The container of this key, made where it is absent, whoever else makes it at the same time."""
-    if key not in parent:
-        try:
-            return parent.create_container(key)
-        except ClientError as error:
-            if error.response.status_code != _CONFLICT:
-                raise
+    try:
+        return parent[key]
+    except KeyError:
+        pass
+    try:
+        return parent.create_container(key)
+    except ClientError as error:
+        if error.response.status_code != _CONFLICT:
+            raise
     return parent[key]

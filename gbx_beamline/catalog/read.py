@@ -63,12 +63,15 @@ def find_terminal(catalog: Catalog, scan: ScanInfo, provenance: Provenance) -> R
     """The result of this identity, or else its failure, or None when it was never analysed."""
     key = schema.identity(scan, provenance)
     with said_in_words(catalog.uri):
-        if schema.RECORDS not in catalog.processed:
+        try:
+            records: Any = catalog.processed[schema.RECORDS]
+        except KeyError:
             return None
-        records: Any = catalog.processed[schema.RECORDS]
         for candidate in (key, f"{key}-failed"):
-            if candidate in records:
+            try:
                 return RecordSummary(candidate, dict(records[candidate].metadata))
+            except KeyError:
+                continue
     return None
 
 

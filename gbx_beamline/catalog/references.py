@@ -11,20 +11,17 @@ written once and never changed; the newest of a run counts, whatever the start d
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
 from gbx_beamline.catalog import schema
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.facts import facts_from
-from gbx_beamline.catalog.publish import container
+from gbx_beamline.catalog.marks import add_mark, in_words, newest_marks
 from gbx_beamline.catalog.read import RecordSummary, find_record, find_records, summary_of
 from gbx_beamline.comparing import Loss, floor_beside, loss_of_contrast, why_not_beside
 from gbx_beamline.config import FloorConfig
@@ -36,7 +33,6 @@ STATIC = "static"
 """Of ``reference`` in a start document."""
 
 _MARK = Spec("XPCSReferenceMark", "1.0")
-_CONFLICT = 409
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,19 +64,8 @@ def mark_reference(catalog: Catalog, uid: str, *, static: bool = True, by: str =
         CatalogError: the catalog is unreachable, or takes no marks.
     """
     run_uid = _whole_uid(catalog, uid)
-    with said_in_words(catalog.uri):
-        marks = container(catalog.processed, REFERENCES)
-        metadata = {"run_uid": run_uid, "static": static, "by": by, "note": note, "created": time.time()}
-        number = len(marks.search(Key("run_uid") == run_uid))
-        while True:
-            try:
-                marks.create_container(f"{run_uid}-{number:04d}", metadata=metadata, specs=[_MARK])
-            except ClientError as error:
-                if error.response.status_code != _CONFLICT:
-                    raise
-                number += 1
-            else:
-                return run_uid
+    add_mark(catalog, REFERENCES, run_uid, {"static": static}, by=by, note=note, spec=_MARK)
+    return run_uid
 
 
 def _whole_uid(catalog: Catalog, uid: str) -> str:
@@ -96,7 +81,7 @@ def find_references(catalog: Catalog) -> list[Reference]:
     Args:
         catalog: Where to look.
     """
-    marks = _marks(catalog)
+    marks = newest_marks(catalog, REFERENCES)
     with said_in_words(catalog.uri):
         stated: dict[str, RecordSummary] = {}
         if schema.RECORDS in catalog.processed:
@@ -110,30 +95,13 @@ def find_references(catalog: Catalog) -> list[Reference]:
         if mark is not None and not mark["static"]:
             continue
         results = [one for one in find_records(catalog, run_uid=run_uid) if not one.failed]
-        why = "by its start document" if mark is None else _marked(mark)
+        why = "by its start document" if mark is None else in_words(mark)
         found.append(Reference(run_uid=run_uid, why=why, record=results[-1] if results else None))
     return sorted(found, key=_began)
 
 
 def _began(reference: Reference) -> float:
     return (0.0 if reference.record is None else reference.record.metadata["started"]) or 0.0
-
-
-def _marks(catalog: Catalog) -> dict[str, Mapping[str, Any]]:
-    """The newest mark of each run."""
-    with said_in_words(catalog.uri):
-        if REFERENCES not in catalog.processed:
-            return {}
-        nodes: Any = catalog.processed[REFERENCES]
-        listed = sorted((dict(node.metadata) for _, node in nodes.items()), key=lambda mark: mark["created"])
-    return {mark["run_uid"]: mark for mark in listed}
-
-
-def _marked(mark: Mapping[str, Any]) -> str:
-    when = f"{datetime.fromtimestamp(mark['created'], UTC):%Y-%m-%d %H:%M} UTC"
-    return (
-        f"marked {when}" + (f" by {mark['by']}" if mark["by"] else "") + (f": {mark['note']}" if mark["note"] else "")
-    )
 
 
 def find_floor(

@@ -23,6 +23,7 @@ from gbx_beamline.cli._models import models
 from gbx_beamline.cli._options import box_option, config_option, ring_option
 from gbx_beamline.cli._progress import shown
 from gbx_beamline.cli._regions import rois_given, with_rois
+from gbx_beamline.cli._retrain import accept, drift, retrain
 from gbx_beamline.cli._runs import analyze_in, opened
 from gbx_beamline.cli._sample import sample
 from gbx_beamline.cli._saying import EXIT_INTERRUPTED, EXIT_REFUSED, print_error, refuse, unforeseen
@@ -223,5 +224,19 @@ def report(uid: str, config_path: Path | None, roi: int | None, out: Path | None
 gbx.add_command(simulate)
 gbx.add_command(export_command)
 gbx.add_command(figures_group)
-for command in (average, groups, compare, floor, sample, train, adapt, finetune, evaluate, models):
+for command in (
+    average,
+    groups,
+    compare,
+    floor,
+    sample,
+    train,
+    adapt,
+    finetune,
+    evaluate,
+    models,
+    accept,
+    drift,
+    retrain,
+):
     gbx.add_command(command)

@@ -16,7 +16,9 @@ from rich.text import Text
 
 from gbx_beamline import assemble
 from gbx_beamline.cli._options import config_option
+from gbx_beamline.cli._runs import opened
 from gbx_beamline.cli._saying import EXIT_REFUSED, print_error
+from gbx_beamline.errors import CatalogError
 
 if TYPE_CHECKING:
     from gbx_beamline.learning.promotion import Verdict
@@ -27,7 +29,7 @@ _FILE_WIDTH = 200
 
 @click.group()
 def models() -> None:
-    """List, show, promote and roll back trained models.
+    """List, show, promote, roll back and restore trained models, and tell their history.
 
     Example: gbx models list
     """
@@ -119,6 +121,63 @@ def rollback(why: str, config_path: Path | None) -> None:
     """
     event = _store(config_path).rollback(why=why)
     click.echo(f"{event.model} is default again, in place of {event.replaces}")
+
+
+@models.command()
+@config_option
+@click.option("--most", type=click.IntRange(min=1), default=20, show_default=True, help="Retrainings to show.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def history(config_path: Path | None, most: int, form: str) -> None:
+    """Tell who became default when and why, and what became of retrainings, oldest first.
+
+    Example: gbx models history
+    """
+    from gbx_beamline.catalog import find_retrainings
+    from gbx_beamline.learning.store import ModelStore
+
+    config = assemble.configuration(config_path)
+    events = ModelStore(config.models).lineage()
+    retrainings, unknown = [], ""
+    try:
+        with opened(config) as catalog:
+            retrainings = find_retrainings(catalog, most=most)[::-1]
+    except CatalogError as error:
+        # The lineage lies beside the models and is told all the same.
+        unknown = str(error)
+    if form == "json":
+        listed = {
+            "lineage": [event.model_dump(mode="json") for event in events],
+            "retrainings": [dict(one.metadata) for one in retrainings],
+        }
+        click.echo(json.dumps(listed, indent=1))
+    else:
+        for event in events:
+            click.echo(f"lineage      {event.in_words()}")
+        for one in retrainings:
+            click.echo(f"retraining   {one.in_words()}")
+        if not events and not retrainings:
+            click.echo("Nothing was promoted and nothing retrained: the package's own model is default.")
+    if unknown:
+        print_error(f"retrainings are not known: {unknown}", label="note: ")
+
+
+@models.command()
+@click.argument("identity", metavar="ID")
+@config_option
+def restore(identity: str, config_path: Path | None) -> None:
+    """Copy a model (its whole ID) that retraining has kept in the catalog back into the configured folder.
+
+    Every file is compared with its hash. Who is default stays.
+
+    Example: gbx models restore gbx-0123456789
+    """
+    from gbx_beamline.learning.store import ModelStore
+    from gbx_beamline.retraining import restore_model
+
+    config = assemble.configuration(config_path)
+    with opened(config) as catalog:
+        model = restore_model(catalog, ModelStore(config.models), identity)
+    click.echo(f"{model.id} is in {model.folder}")
 
 
 def _store(config_path: Path | None) -> ModelStore:

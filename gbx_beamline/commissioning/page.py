@@ -177,7 +177,9 @@ def _summary(outcome: TrialOutcome) -> str:
     telling = (one for one in outcome.findings if not one.found.startswith("undetermined"))
     told, count = next(telling, outcome.findings[0]), len(outcome.findings)
     said = words.shortened(f"{told.what}: {told.found}", 150)
-    return f"{said[0].upper()}{said[1:]}  ({count} of {count} as expected)"
+    # A capital gamma is another quantity.
+    first = said[0].upper() if said[0].isascii() else said[0]
+    return f"{first}{said[1:]}  ({count} of {count} as expected)"
 
 
 def _draw(figure: Figure, parts: Mapping[str, Part], about: About, first: Place) -> None:

@@ -39,6 +39,7 @@ from gbx_beamline.config._demo import DemoConfig, DemoDynamics
 from gbx_beamline.config._groups import GroupsConfig
 from gbx_beamline.config._models import ModelsConfig
 from gbx_beamline.config._paper_family import PaperFamilyConfig
+from gbx_beamline.config._retraining import DriftConfig, RetrainingConfig
 from gbx_beamline.config._selection import DEFAULT_RULE, RuleName, SelectionRule
 from gbx_beamline.config._serve import (
     HealthConfig,
@@ -82,6 +83,7 @@ __all__ = [
     "DemoConfig",
     "DemoDynamics",
     "DoseConfig",
+    "DriftConfig",
     "ExpectedConfig",
     "FloorConfig",
     "GateConfig",
@@ -100,6 +102,7 @@ __all__ = [
     "PaperSimulation",
     "QBox",
     "QRing",
+    "RetrainingConfig",
     "RetryConfig",
     "RoiConfig",
     "Rule",
@@ -172,6 +175,7 @@ class Config(Strict):
     simulation: SimulationConfig = SimulationConfig()
     models: ModelsConfig = ModelsConfig()
     training: TrainingConfig = TrainingConfig()
+    retraining: RetrainingConfig = RetrainingConfig()
     paper_family: PaperFamilyConfig = PaperFamilyConfig()
 
     def for_sample(self, sample: str | None, *, kept: SampleConfig | None = None) -> AnalysisConfig:
@@ -215,7 +219,9 @@ class Config(Strict):
         here = Path.cwd()
         models = self.models.model_copy(update={"directory": here / self.models.directory})
         catalog = self.catalog.model_copy(update={"directory": here / self.catalog.directory})
-        return _resolved(self, here).model_copy(update={"models": models, "catalog": catalog})
+        retraining = self.retraining.model_copy(update={"directory": here / self.retraining.directory})
+        parts = {"models": models, "catalog": catalog, "retraining": retraining}
+        return _resolved(self, here).model_copy(update=parts)
 
 
 def sample_itself(name: str) -> str:
@@ -227,7 +233,8 @@ def load_config(path: Path | str) -> Config:
     """Read and check a YAML file.
 
     Paths inside it are taken relative to the file's folder, except ``catalog.directory``, ``serve.directory`` and the
-    folders of ``models``, which are relative to the working folder because they are where data are written.
+    folders of ``models`` and ``retraining``, which are relative to the working folder because
+    they are where data are written.
 
     Raises:
         ConfigError: no such file, no YAML, an unknown key or an impossible value; every mistake is named.

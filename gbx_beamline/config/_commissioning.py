@@ -72,7 +72,7 @@ class SimulatedCommissioning(Strict):
     static_transmissions: Annotated[tuple[_Positive, ...], Field(min_length=1)] = (1.0, 0.1)
     colloid: ColloidConfig = ColloidConfig()
     boundaries: DemoDynamics = DemoDynamics(
-        temperature_k=421, gamma_js_m4=4.1e17, diffusivity_m2_s=1.7e-22, gb_fraction=0.46
+        temperature_k=421, gamma_js_m4=4.1e17, diffusivity_m2_s=1.7e-22, gb_fraction=0.3
     )
     static_background: _Share = 0.3
     """Share of the field that comes from what never moves, where a background is added."""

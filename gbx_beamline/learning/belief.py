@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gbx_beamline.errors import InputError
 from gbx_beamline.learning._belief_conformal import Conformal, conformal_quantile
-from gbx_beamline.learning._belief_familiarity import Accepted, Familiarity
+from gbx_beamline.learning._belief_familiarity import FEWEST_ACCEPTED, Accepted, Familiarity
 from gbx_beamline.learning._belief_flags import (
     DOUBTS,
     doubted,
@@ -45,6 +45,7 @@ from gbx_beamline.records import PARAMETERS, Flag, Scaling
 
 __all__ = [
     "DOUBTS",
+    "FEWEST_ACCEPTED",
     "Accepted",
     "Assessment",
     "Belief",

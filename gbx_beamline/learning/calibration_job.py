@@ -19,7 +19,8 @@ from gbx_beamline.learning._torch import check_torch, one_thread
 from gbx_beamline.learning.evaluation_job import prepare_suites
 from gbx_beamline.learning.group import Grouping
 from gbx_beamline.learning.jobs import Progress, Told
-from gbx_beamline.learning.store import StoredModel, write_model
+from gbx_beamline.learning.rebelieving import with_belief
+from gbx_beamline.learning.store import StoredModel
 
 if TYPE_CHECKING:
     from gbx_beamline.learning._belief_width import Choice
@@ -69,7 +70,7 @@ def calibrate_model(
         GbxError: a model of another family, or a folder that cannot be written.
     """
     check_torch()
-    from gbx_beamline.learning.predictor import BELIEF, model_of
+    from gbx_beamline.learning.predictor import model_of
 
     suite = prepare_suites(config, (SUITE,), told, workers=workers)[SUITE]
     loaded = model_of(model)
@@ -79,27 +80,12 @@ def calibrate_model(
     belief, choice = loaded.belief.calibrated(views.samples, views.truth, bounds=views.bounds, groups=views.groups)
     if len(together.truth):
         belief = belief.calibrated_groups(together.samples, together.truth, together.groups)
-    about = model.description
-    extras: dict[str, Any] = {
-        file: model.json(file) if file.endswith(".json") else model.arrays(file)
-        for file in about.files
-        if file != "weights.safetensors"
-    }
-    return write_model(
+    return with_belief(
+        model,
+        belief,
         directory,
-        family=about.family,
-        weights=model.weights(),
-        contract=about.contract,
-        parameters=about.parameters,
-        network=about.network,
-        training=about.training,
-        data={**about.data, "calibration": {"suite": SUITE, "key": suite.settings.key, "views": len(views.truth)}},
-        seeds=about.seeds,
-        metrics={**about.metrics, "calibration": _said(views, choice)},
-        parent=model.id,
-        status=about.status,
-        notes=about.notes,
-        extras={**extras, BELIEF: belief.to_state()},
+        data={"calibration": {"suite": SUITE, "key": suite.settings.key, "views": len(views.truth)}},
+        metrics={"calibration": _said(views, choice)},
     )
 
 

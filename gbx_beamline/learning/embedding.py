@@ -11,6 +11,7 @@ Positions in such a picture say which scans are alike. They are no measure of tr
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from gbx_beamline.errors import DependencyError, InputError
 from gbx_beamline.learning._embedding_places import geometric_median, nearest, smooth_weights
 from gbx_beamline.learning._store_arrays import Arrays, read_arrays, write_arrays
+from gbx_beamline.records import Place
 
 __all__ = [
     "EMBEDDING_ARRAYS",
@@ -33,7 +35,10 @@ __all__ = [
     "Placed",
     "find_embedding",
     "fit_embedding",
+    "picture_of",
 ]
+
+logger = logging.getLogger(__name__)
 
 EMBEDDING_ARRAYS = "embedding.safetensors"
 EMBEDDING_SETTINGS = "embedding.json"
@@ -99,6 +104,12 @@ class Embedding:
         places = self.coordinates[alike].astype(np.float64)
         coordinates = geometric_median(places, smooth_weights(distances), _SOFT * self.size)
         return Placed(coordinates.astype(np.float32), (distances[:, 0] / self.spacing).astype(np.float32))
+
+    def place_of(self, features: ArrayLike) -> Place:
+        """The place of one scan; arguments and errors as those of ``place``."""
+        found = self.place(features)
+        (x, y), remoteness = found.coordinates[0], found.remoteness[0]
+        return Place(x=float(x), y=float(y), remoteness=float(remoteness))
 
     @property
     def size(self) -> float:
@@ -231,6 +242,20 @@ def find_embedding(folders: Sequence[Path]) -> Embedding | None:
     """
     found = next((folder for folder in folders if (folder / EMBEDDING_SETTINGS).is_file()), None)
     return None if found is None else Embedding.load(found)
+
+
+def picture_of(folders: Sequence[Path], features: int) -> Embedding | None:
+    """The first map that there is, for a model of so many features. One that does not fit costs a picture, not an
+    answer: it is left out with a word in the log."""
+    try:
+        found = find_embedding(folders)
+    except (InputError, DependencyError) as error:
+        logger.warning("no picture of similar scans: %s", error)
+        return None
+    if found is not None and found.centre.size != features:
+        logger.warning("no picture of similar scans: it has %d features, the model %d", found.centre.size, features)
+        return None
+    return found
 
 
 def _umap(points: NDArray[np.float32], neighbours: int, seed: int) -> NDArray[np.float32]:

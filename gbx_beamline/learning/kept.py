@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from gbx_beamline.learning.store import StoredModel
+from gbx_beamline.learning.store import ModelStore, StoredModel
 
 if TYPE_CHECKING:
     from gbx_beamline.learning.predictor import Model
@@ -18,8 +18,8 @@ _models: OrderedDict[str, Model] = OrderedDict()
 _lock = threading.Lock()
 
 
-def kept_model(stored: StoredModel) -> Model:
-    """The model in a folder, built once in this process; errors as ``load_model``.
+def kept_model(stored: StoredModel, store: ModelStore) -> Model:
+    """A model, with what the store has found of it, built once in this process; errors as ``load_model``.
 
     An id holds a digest of the folder's description, and with it the hash of every file; whoever found the model
     (``ModelStore.find``) has compared them. So what is in memory under an id is what lies in the folder, a folder that
@@ -29,7 +29,7 @@ def kept_model(stored: StoredModel) -> Model:
 
     with _lock:
         if stored.id not in _models:
-            _models[stored.id] = model_of(stored)
+            _models[stored.id] = model_of(stored, store.findings(stored))
         _models.move_to_end(stored.id)
         while len(_models) > MOST:
             _models.popitem(last=False)

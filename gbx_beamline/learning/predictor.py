@@ -15,6 +15,7 @@ from gbx_beamline.learning._torch import check_torch, fill, tensors
 from gbx_beamline.learning.belief import Belief, check_prediction
 from gbx_beamline.learning.competing import CLASSES
 from gbx_beamline.learning.contract import CellMaps, InputContract, cell_maps, cells_input
+from gbx_beamline.learning.embedding import Embedding, picture_of
 from gbx_beamline.learning.group import Grouping, SharedBy, combined
 from gbx_beamline.learning.parameters import ParameterBox
 from gbx_beamline.learning.posterior import Floats, Posterior
@@ -55,6 +56,7 @@ class Model:
         contract: which scans it may judge.
         belief: what its answers are worth.
         correlation: rho of the errors of scans of one sample, see ``posterior``.
+        picture: of the scans that it was judged with; None = none was drawn.
     """
 
     def __init__(
@@ -64,9 +66,11 @@ class Model:
         contract: InputContract,
         belief: Belief,
         correlation: float = 0.0,
+        picture: Embedding | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.contract, self.belief, self.correlation = contract, belief, correlation
+        self._picture = picture
         self._id = identity
 
     @property
@@ -250,6 +254,7 @@ class Model:
             q=np.array(cells.facts.q),
             q_convention=self.contract.q_convention,
             notes=cells.notes,
+            place=None if self._picture is None else self._picture.place_of(seen.context),
         )
 
 
@@ -304,11 +309,14 @@ def load_model(name: str | Path | None = None, *, store: ModelStore | None = Non
         DependencyError: torch, zuko or safetensors is absent.
     """
     check_torch()
-    return model_of((store or ModelStore()).find(name))
+    store = store or ModelStore()
+    found = store.find(name)
+    return model_of(found, store.findings(found))
 
 
-def model_of(stored: StoredModel) -> Model:
-    """The model in a folder; errors as ``load_model``."""
+def model_of(stored: StoredModel, findings: Sequence[Path] = ()) -> Model:
+    """The model in a folder, with the picture that the first of the folders of findings holds; errors as
+    ``load_model``."""
     import torch
 
     from gbx_beamline.learning.networks import NetworkSettings, PosteriorNetwork
@@ -329,7 +337,9 @@ def model_of(stored: StoredModel) -> Model:
     belief = Belief.untested(box)
     if BELIEF in about.files:
         belief = Belief.from_state(cast("dict[str, Any]", stored.arrays(BELIEF)))
-    return Model(stored.id, network, contract, belief, float(about.parameters.get("shot_correlation", 0.0)))
+    correlation = float(about.parameters.get("shot_correlation", 0.0))
+    picture = picture_of(findings, settings.context)
+    return Model(stored.id, network, contract, belief, correlation, picture)
 
 
 def _of_group(joint: SharedBy) -> tuple[Flag, ...]:

@@ -40,6 +40,17 @@ class Flag:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a scan lies in the picture (UMAP) of the scans that its model was judged with: what is alike, not what is
+    true."""
+
+    x: float
+    y: float
+    remoteness: float
+    """Distance to the nearest scan of the picture over the usual one: 1 is ordinary, 10 is where it knows nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inference:
     """The posterior of one scan's parameters, and why to believe it or not."""
 
@@ -66,6 +77,8 @@ class Inference:
     """Which q the diffusivity refers to: "parallel" (q_par^2 D is the bulk's rate) or "total"."""
     notes: tuple[str, ...] = ()
     """What was done to the scan to fit the model's input contract, in words."""
+    place: Place | None = None
+    """None where the model has no picture: none was drawn by an evaluation."""
 
     @property
     def preferred(self) -> str | None:

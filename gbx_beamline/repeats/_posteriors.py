@@ -68,7 +68,8 @@ class SharedPosterior:
         if self._model is None:
             # One model to the end, whatever is promoted while the scans go on.
             start = catalog.run(uid).metadata["start"]
-            self._model = kept_model(ModelStore(self._models).find(self._models.judge_of(start)))
+            store = ModelStore(self._models)
+            self._model = kept_model(store.find(self._models.judge_of(start)), store)
         return self._model
 
     def _seen(self, catalog: Catalog, model: Model, uid: str, key: str) -> CellMaps | str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from gbx_beamline.catalog import Retraining
 from gbx_beamline.config import Config, ModelsConfig, parse_config
 from gbx_beamline.errors import ConfigError, ServiceError
 from gbx_beamline.learning.store import ModelStore
@@ -26,7 +27,9 @@ from gbx_services.prefect_service import prefect_settings
 from gbx_services.serve.checks import check_frozen, check_rules
 from gbx_services.serve.health import json_page, served, text_page
 from gbx_services.serve.kept import START_TRIES, KeptCatalogServer, keep_small
+from gbx_services.serve.metrics import Metrics
 from gbx_services.serve.service import run_service
+from gbx_services.spool import Spool
 
 ROIS = {"rois": {"rings": [{"q": [0.01, 0.02]}]}}
 
@@ -82,6 +85,25 @@ def test_pages_say_what_is_well_and_a_port_in_use_is_said() -> None:
             served(pages, host="127.0.0.1", port=port),
         ):
             pass
+
+
+def test_prometheus_sees_drift_and_the_newest_retraining_alone(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    metrics = Metrics(spool, dict)
+    checks = [
+        {"name": "contrast", "recent": 0.05, "alarm": True},
+        {"name": "s_noneq", "recent": None, "alarm": False},
+    ]
+    metrics.retrained(Retraining(3, {"status": "kept", "begun": 1000.0, "drift": {"checks": checks}}))
+    metrics.retrained(Retraining(4, {"status": "running", "begun": 2000.0}))
+    said = metrics.text().decode()
+    spool.close()
+    assert 'gbx_drift_alarm{watched="contrast"} 1.0' in said
+    assert 'gbx_drift_alarm{watched="s_noneq"} 0.0' in said
+    assert 'gbx_drift_recent{watched="contrast"} 0.05' in said
+    assert 'gbx_drift_recent{watched="s_noneq"}' not in said
+    assert 'gbx_retraining_time_seconds{status="running"} 2000.0' in said
+    assert 'status="kept"' not in said
 
 
 def test_a_log_that_grows_is_put_aside_and_written_on(tmp_path: Path) -> None:

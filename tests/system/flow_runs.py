@@ -15,6 +15,11 @@ Configure = Callable[[pytest.MonkeyPatch, dict[str, Any]], None]
 
 def artifacts(uid: str) -> list[str]:
     """Markdown of each artifact of one run, oldest first."""
+    return artifacts_of(f"xpcs-{uid}")
+
+
+def artifacts_of(key: str) -> list[str]:
+    """Markdown of each artifact with this key, oldest first."""
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"xpcs-{uid}"])))
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
     return [str(artifact.data) for artifact in sorted(found, key=lambda artifact: str(artifact.created))]

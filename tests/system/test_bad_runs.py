@@ -32,7 +32,7 @@ RING = {"rois": {"rings": [{"q": [3e-4, 6e-4]}]}}
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 

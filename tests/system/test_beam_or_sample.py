@@ -78,7 +78,7 @@ def config(labels: Path) -> Config:
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 

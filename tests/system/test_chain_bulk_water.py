@@ -48,7 +48,7 @@ class Analysed:
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 

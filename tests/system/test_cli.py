@@ -62,6 +62,9 @@ OWN_COMMANDS = (
     "adapt",
     "finetune",
     "evaluate",
+    "accept",
+    "drift",
+    "retrain",
 )
 
 

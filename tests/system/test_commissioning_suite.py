@@ -53,7 +53,7 @@ def config() -> Config:
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Any:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 

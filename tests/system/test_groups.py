@@ -66,7 +66,7 @@ def exposure(photons: float, x_um: float, *, travel_um: float = 0.0, full_beam: 
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 

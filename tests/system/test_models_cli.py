@@ -147,7 +147,7 @@ def test_show_compares_hashes(gbx: Command, store: ModelStore) -> None:
     assert "do not use it: the file was changed or damaged" in refused.err
 
 
-@pytest.mark.parametrize("command", ["list", "show", "promote", "rollback"])
+@pytest.mark.parametrize("command", ["list", "show", "promote", "rollback", "history", "restore"])
 def test_models_commands_have_examples(gbx: Command, command: str) -> None:
     assert f"Example: gbx models {command}" in gbx("models", command, "--help").out
 

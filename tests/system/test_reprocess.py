@@ -46,7 +46,7 @@ def settings(ring: list[float] = NARROW, *, infer: bool = False, **more: Any) ->
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:
-    opened = connect(catalog_address.uri, catalog_address.api_key)
+    opened = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
     yield opened
     opened.close()
 

@@ -203,6 +203,26 @@ def test_every_panel_shows_the_scan(open_window: Callable[[], ViewerWindow], bea
     assert not window.two_time.said
 
 
+def test_a_scan_is_shown_among_those_that_its_model_knows(
+    open_window: Callable[[], ViewerWindow], beamline: Beamline, until: Until
+) -> None:
+    beamline.two_scans()
+    window = open_window()
+    until(lambda: window.runs.model.place("viewed-0001").isValid())
+    window.choose("viewed-0001")
+    window.inference.alike.toggle()
+    likeness = window.inference.likeness
+    until(lambda: likeness.picture is not None and likeness.isVisible())
+    known, found = viewing.picture(), likeness.picture
+    assert found is not None
+    assert len(found.simulated) + len(found.measured) == len(known.kind) > 500
+    assert np.isfinite(found.log_d).mean() > 0.9
+    (here,) = (one for one in likeness.placed if one.uid == "viewed-0001")
+    np.testing.assert_allclose((here.x, here.y), known.coordinates[0], rtol=1e-6)
+    assert likeness.note.words.startswith("1.2 times the usual distance")
+    assert f"{len(found.measured)} virtual experiments" in likeness.note.words
+
+
 def test_a_pinned_scan_stays_and_following_goes_on(
     open_window: Callable[[], ViewerWindow], beamline: Beamline, until: Until
 ) -> None:

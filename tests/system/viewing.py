@@ -18,11 +18,14 @@ from gbx_beamline import open_series, pipeline
 from gbx_beamline.catalog import Catalog, TiledSink
 from gbx_beamline.config import AnalysisConfig, parse_config
 from gbx_beamline.errors import RoiError
+from gbx_beamline.learning.embedding import Embedding, find_embedding
+from gbx_beamline.learning.store import ModelStore
 from gbx_beamline.records import (
     Estimate,
     Flag,
     Inference,
     LiveState,
+    Place,
     ScanFailure,
     ScanInference,
     ScanInfo,
@@ -59,8 +62,16 @@ def failure(like: ScanResult, uid: str, *, started: float) -> ScanFailure:
     return pipeline.failure(replace(like.scan, run_uid=uid, started=started), error, like.provenance)
 
 
+def picture() -> Embedding:
+    """Of the model that comes with the package."""
+    store = ModelStore()
+    found = find_embedding(store.findings(store.find("default")))
+    assert found is not None
+    return found
+
+
 def inference(record: str, scan: ScanInfo) -> ScanInference:
-    """An answer with samples, of which gamma is undetermined."""
+    """An answer of the model that comes with the package, with samples, of which gamma is undetermined."""
     rng = np.random.default_rng(5)
     samples = np.column_stack(
         [10.0 ** rng.normal(-21.8, 0.2, 500), 10.0 ** rng.uniform(17, 20, 500), rng.uniform(0.1, 0.4, 500)]
@@ -71,8 +82,9 @@ def inference(record: str, scan: ScanInfo) -> ScanInference:
         )
         for name, one in zip(("diffusivity", "gamma", "gb_fraction"), samples.T, strict=True)
     }
+    here = picture().coordinates[0]
     outcome = Inference(
-        model_id="gbx-test",
+        model_id=str(ModelStore().default_id()),
         parameters=estimates,
         samples=samples,
         flags=(Flag(code="undetermined:gamma", text="gamma is undetermined"),),
@@ -80,6 +92,8 @@ def inference(record: str, scan: ScanInfo) -> ScanInference:
         temperature=scan.temperature or 400.0,
         q=np.array([4.5e8]),
         q_convention="parallel",
+        # That of one of the model's own simulations.
+        place=Place(x=float(here[0]), y=float(here[1]), remoteness=1.2),
     )
     return ScanInference(record=record, scan=scan, outcome=outcome, package_version="0")
 

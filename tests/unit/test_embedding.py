@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gbx_beamline.errors import InputError
 from gbx_beamline.learning._embedding_places import geometric_median, smooth_weights
-from gbx_beamline.learning.embedding import Embedding, find_embedding, fit_embedding
+from gbx_beamline.learning.embedding import Embedding, find_embedding, fit_embedding, picture_of
 
 pytest.importorskip("safetensors")
 
@@ -246,3 +246,19 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "embedding.safetensors").write_bytes(b"\x80\x04N.")
     with pytest.raises(InputError, match="holds no arrays"):
         Embedding.load(tmp_path)
+
+
+def test_a_picture_that_does_not_fit_costs_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    small_map().save(tmp_path / "three")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "embedding.json").write_text("{")
+    found = picture_of([tmp_path / "none", tmp_path / "three"], 3)
+    assert found is not None
+    here = found.place_of(found.points[7])
+    np.testing.assert_allclose((here.x, here.y), found.coordinates[7], atol=0.05)
+    assert here.remoteness == 0.0
+    assert picture_of([tmp_path / "none"], 3) is None
+    assert not caplog.records
+    assert picture_of([tmp_path / "three"], 160) is None
+    assert picture_of([tmp_path / "broken"], 3) is None
+    assert ["it has 3 features, the model 160" in one.message for one in caplog.records] == [True, False]

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from gbx_beamline.catalog import Catalog, TiledSink
+from gbx_beamline.catalog import Catalog, Retraining, TiledSink, newest_retraining
 from gbx_beamline.config import Config
 from gbx_beamline.errors import GbxError
 from gbx_services.dispatch import Dispatcher
@@ -98,6 +98,7 @@ class SweepLoop(Loop):
         spool: The queue.
         config: How often and how far back.
         swept: Told of each sweep.
+        retrained: Told of the newest retraining, where there was one.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class SweepLoop(Loop):
         spool: Spool,
         config: Config,
         swept: Callable[[Swept], None],
+        retrained: Callable[[Retraining], None],
     ) -> None:
         super().__init__("sweep")
         self.last: tuple[float, Swept] | None = None
@@ -115,6 +117,7 @@ class SweepLoop(Loop):
         self._config = config
         self._sweep = Sweep(spool, config)
         self._swept = swept
+        self._retrained = retrained
         self._tidied = 0.0
 
     def step(self) -> float:
@@ -125,6 +128,8 @@ class SweepLoop(Loop):
             self._swept(swept)
             if swept.found:
                 logger.info("the sweep found %d jobs", swept.found, extra={"missed": swept.missed})
+            if (newest := newest_retraining(catalog)) is not None:
+                self._retrained(newest)
             if time.monotonic() - self._tidied > SECONDS_A_DAY or not self._tidied:
                 self._tidy(catalog)
         return self._config.serve.sweep.every_s

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from gbx_beamline.catalog import RecordSummary
+from gbx_beamline.catalog import RecordSummary, Retraining
 from gbx_beamline.errors import ServiceError
 from gbx_services.spool import Job, Spool
 from gbx_services.sweep import Swept
@@ -41,9 +41,15 @@ class Metrics:
         self._parked = self._counter("gbx_parked", "Jobs given up.", "rule", "reason")
         self._found = self._counter("gbx_sweep_found", "Jobs that only the sweep found.")
         self._swept = Gauge("gbx_sweep_time_seconds", "Unix time of the last sweep.", registry=self._registry)
+        self._retraining = self._gauge("gbx_retraining_time_seconds", "Unix time of the newest retraining.", "status")
+        self._drift_alarm = self._gauge("gbx_drift_alarm", "1 where the newest retraining saw drift.", "watched")
+        self._drift_recent = self._gauge("gbx_drift_recent", "Median or share of the recent scans.", "watched")
 
     def _counter(self, name: str, said: str, *labels: str) -> Counter:
         return Counter(name, said, labels, registry=self._registry)
+
+    def _gauge(self, name: str, said: str, *labels: str) -> Gauge:
+        return Gauge(name, said, labels, registry=self._registry)
 
     def handed_over(self, job: Job) -> None:
         """See ``Observer``."""
@@ -71,6 +77,15 @@ class Metrics:
         """Note a sweep."""
         self._found.inc(swept.found)
         self._swept.set(time.time())
+
+    def retrained(self, newest: Retraining) -> None:
+        """Note the newest retraining, and what its drift monitor saw."""
+        self._retraining.clear()
+        self._retraining.labels(newest.status).set(newest.begun)
+        for check in (newest.metadata.get("drift") or {}).get("checks", ()):
+            self._drift_alarm.labels(check["name"]).set(float(check["alarm"]))
+            if check["recent"] is not None:
+                self._drift_recent.labels(check["name"]).set(check["recent"])
 
     def text(self) -> bytes:
         """All of it as Prometheus reads it."""

@@ -101,13 +101,9 @@ class _Service:
         environment, api_url = self._prefect(stack)
         self._runner = self._own_runner(environment, config_path, stack)
         self._live(config_path, stack)
-        sweep = self._sweep = SweepLoop(open_catalog, spool, config, self._swept)
-        catalog = KeptCatalog(open_catalog)
-        deployment, key, auth = (
-            f"{FLOW}/{settings.deployment}",
-            PREFECT_API_KEY.value(),
-            PREFECT_API_AUTH_STRING.value(),
-        )
+        sweep = self._sweep = SweepLoop(open_catalog, spool, config, self._swept, self._metrics.retrained)
+        catalog, deployment = KeptCatalog(open_catalog), f"{FLOW}/{settings.deployment}"
+        key, auth = PREFECT_API_KEY.value(), PREFECT_API_AUTH_STRING.value()
         flow_runs = PrefectFlowRuns(api_url, deployment, api_key=key, auth=auth)
         self._dispatcher = Dispatcher(spool, config, catalog, flow_runs, self._metrics, hung=self._hung)
         self._dispatch = DispatchLoop(self._dispatcher, spool)

@@ -59,6 +59,8 @@ class InferenceFacts:
     undetermined: frozenset[str]
     preferred: str
     flags: tuple[str, ...]
+    place: Mapping[str, float] | None = None
+    """x, y and remoteness in the picture of what the model knows; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,7 @@ def inference_facts(key: str, facts: Mapping[str, Any]) -> InferenceFacts:
         ),
         preferred=max(probabilities, key=lambda kind: probabilities[kind], default=""),
         flags=tuple(flag["text"] for flag in flags),
+        place=place if (place := facts.get("place")) and None not in place.values() else None,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QSplitter, QTextBrowser
+from PySide6.QtWidgets import QSplitter, QStackedWidget, QTextBrowser, QToolButton
 
 from gbx_beamline.errors import GbxError
 from gbx_viewer.model.inference import FRACTION, LOG_D, Step, Verdict, in_kelvin, read_verdict, way
@@ -19,6 +19,7 @@ from gbx_viewer.model.runs import RunRow
 from gbx_viewer.model.saying import ANGSTROM2
 from gbx_viewer.model.scan import ScanView
 from gbx_viewer.model.session import Session
+from gbx_viewer.ui.likeness import Likeness
 from gbx_viewer.ui.pages import page
 from gbx_viewer.ui.panel import Panel
 from gbx_viewer.ui.plots import LogAxis, Note, Plot, PlotItem, dress, label, line
@@ -58,8 +59,19 @@ class InferencePanel(Panel):
         self._make_plot()
         self.words = QTextBrowser()
         self.words.setOpenLinks(False)
+        self.likeness = Likeness(session, workers)
+        self.likeness.run_chosen.connect(self.run_chosen.emit)
+        self._pictures = QStackedWidget()
+        self._pictures.addWidget(self.canvas)
+        self._pictures.addWidget(self.likeness)
+        self.alike = QToolButton()
+        self.alike.setText("Alike")
+        self.alike.setToolTip("The scans that the model knows, and this sample's among them (UMAP)")
+        self.alike.setCheckable(True)
+        self.alike.toggled.connect(lambda on: self._pictures.setCurrentIndex(int(on)))
+        self.tools.addWidget(self.alike)
         split = QSplitter(Qt.Orientation.Horizontal)
-        split.addWidget(self.canvas)
+        split.addWidget(self._pictures)
         split.addWidget(self.words)
         split.setSizes([320, 240])
         split.setChildrenCollapsible(False)
@@ -103,12 +115,14 @@ class InferencePanel(Panel):
         label(self.bar, theme, right="simulated S")
         self.image.setLookupTable(colour_table(theme, "viridis"))
         label(self.plot, theme, x="D (Å²/s)", y="λ_GB")
+        self.likeness.dress(theme)
         self._draw()
 
     def show_scan(self, rows: Sequence[RunRow], row: RunRow | None, view: ScanView | None) -> None:
         """A run, and the others of its sample."""
         self._row, self._view, self._steps = row, view, way(rows, row)
         said = None if row is None else row.inference
+        self.likeness.show_scan(rows, row)
         if said is None:
             self._key, self.verdict = "", None
             self._workers.drop("inference")

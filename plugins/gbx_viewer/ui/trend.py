@@ -199,7 +199,9 @@ class TrendPanel(Panel):
         amplitudes = drift[np.isfinite(drift)]
         self.drift.setYRange(0.0, 1.15 * max(amplitudes.max() if amplitudes.size else 1.0, 1.0), padding=0.0)
         places = [one.x for one in found.points]
-        room = 0.06 * (max(places) - min(places)) or (900.0 if found.against is Against.TIME else 0.5)
+        room = 0.06 * (max(places) - min(places))
+        # Over a minute or less an axis of dates has nothing to say but parts of seconds.
+        room = max(room, 300.0) if found.against is Against.TIME else room or 0.5
         self.share.setXRange(min(places) - room, max(places) + room, padding=0.0)
         label(self.share, theme, y="S_noneq")
         label(self.drift, theme, x=found.label, y="drift (%)")
