@@ -109,13 +109,14 @@ def tiled(facility: Facility, which: str, templates: Path) -> Part:
     """One of the Tiled servers, "writing" or "reading"; the two differ in nothing but their port."""
     port = facility.ports[f"tiled_{which}"]
     uri = f"http://127.0.0.1:{port}"
-    serve = ["tiled", "serve", "config", str(templates / _TILED_TEMPLATE), "--host", "127.0.0.1", "--port", str(port)]
+    # Not `tiled serve config`: that writes the key into its log.
+    serve = ["uvicorn", "--factory", "tiled.server.app:app_factory", "--host", "127.0.0.1", "--port", str(port)]
     return Part(
         facility,
         f"tiled {which}",
         uri,
-        serve,
-        environment=tiled_environment(facility),
+        [*serve, "--timeout-graceful-shutdown", "3"],
+        environment={"TILED_CONFIG": str(templates / _TILED_TEMPLATE), **tiled_environment(facility)},
         answering=partial(answers, f"{uri}/healthz"),
     )
 
