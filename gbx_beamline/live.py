@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gbx_beamline import pipeline
 from gbx_beamline.config import DEFAULT_RULE, AnalysisConfig
 from gbx_beamline.correlation import GrowingPreview, LiveTwoTime
 from gbx_beamline.errors import InputError
+from gbx_beamline.figures.reduction import cells
 from gbx_beamline.frames.eiger import EigerFile
 from gbx_beamline.frames.series import Series, build_series
 from gbx_beamline.non_equilibrium import nonequilibrium
-from gbx_beamline.records import LiveShare, LiveState, NonEquilibrium, TwoTime
+from gbx_beamline.records import Bools, LiveShare, LiveState, NonEquilibrium, RoiSet, TwoTime
 
 PREVIEW_CELLS = 512
 """Along an axis of the maps of a live record. One level: a reader takes the q-ROI that it shows, at most 1 MiB."""
@@ -25,6 +27,9 @@ PREVIEW_CELLS = 512
 GEOMETRY_KEY = "detector geometry"
 """Of the start document: what the detector knows of its geometry, SI, by the names of ``records.Geometry``. Data files
 do not say it, and the master comes too late."""
+
+IMAGE_CELLS = 400
+"""Along a side of the detector's image in a live record, at most."""
 
 _GEOMETRY = ("beam_center_x", "beam_center_y", "distance", "wavelength", "pixel_size_x", "pixel_size_y")
 
@@ -90,6 +95,7 @@ class LiveScan:
         # Mask and geometry are those of the first file.
         series = replace(self._began.series, source=file, present=file.present, name=file.path.name)
         self._began.live.append(series)
+        self._began.newest.look(file, self._began.live.reached)
 
     def so_far(self) -> TwoTime | None:
         """The maps of all frames so far, as ``LiveTwoTime.so_far``; None before there are two frames."""
@@ -156,6 +162,7 @@ class LiveScan:
             live,
             GrowingPreview(len(rois), self.expected, PREVIEW_CELLS),
             _Shares(live, settings, self.expected, self._clock),
+            _Newest(series.mask, rois),
             tuple(flags),
         )
 
@@ -186,7 +193,41 @@ class _Begun:
     live: LiveTwoTime
     preview: GrowingPreview
     shares: _Shares
+    newest: _Newest
     flags: tuple[str, ...]
+
+
+class _Newest:
+    """The newest frame as an image for the screen.
+
+    Args:
+        mask: (y, x) True = used.
+        rois: Whose places it shows.
+    """
+
+    def __init__(self, mask: Bools, rois: RoiSet) -> None:
+        self._mask = mask
+        _, self._pixels = cells(mask, IMAGE_CELLS)
+        half = self._pixels // 2
+        rows, columns = (max(1, side // self._pixels) for side in mask.shape)
+        self._labels = rois.labels[half :: self._pixels, half :: self._pixels][:rows, :columns].astype(np.float32)
+        self._seen: tuple[NDArray[np.float32], int] | None = None
+
+    def look(self, file: EigerFile, reached: int) -> None:
+        """Take the last frame of a data file that ends with frame ``reached``."""
+        (there,) = np.nonzero(file.present)
+        if not there.size:
+            return
+        last = int(there[-1])
+        frame = np.where(self._mask, file.read(last, last + 1)[0].astype(np.float32), np.float32(np.nan))
+        image, _ = cells(frame, IMAGE_CELLS)
+        self._seen = np.stack([image.astype(np.float32), self._labels]), reached - file.shape[0] + last
+
+    def shown(self) -> dict[str, Any]:
+        """Fields of ``LiveState``."""
+        if (seen := self._seen) is None:
+            return {}
+        return {"image": seen[0], "image_frame": seen[1], "image_pixels": self._pixels}
 
 
 class _Shares:
@@ -255,6 +296,8 @@ def _filled(state: LiveState, tt: TwoTime, began: _Begun, *, last: bool) -> Live
         flags=(*began.flags, *saturated),
         two_time=began.preview.update(tt.g2),
         frame_means=tt.frame_means,
+        geometry=began.series.geometry,
+        **began.newest.shown(),
     )
 
 

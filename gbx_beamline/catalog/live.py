@@ -5,7 +5,7 @@
     processed/
       live/<run uid>[.<rule>]                    pointer; its metadata hold all numbers of the state
         r000009/                                 folder of a few revisions, named by its first
-          two_time_000012, frame_means_000012    arrays of the revision that the pointer names
+          two_time_000012, frame_means_000012, image_000012    arrays of the revision that the pointer names
         r000001/                                 the folder before, for whoever is reading in it
 
 A revision's arrays are new nodes, which no reader knows before the one update that makes the pointer name them. Folders
@@ -38,7 +38,9 @@ from gbx_beamline.records import LIVE_VERSION, Liveness, LiveState
 LIVE = "live"
 SPEC = Spec("XPCSLive", f"{LIVE_VERSION}.0")
 
-_ARRAYS = ("two_time", "frame_means")
+_ARRAYS = ("two_time", "frame_means", "image")
+_NEEDED = ("two_time", "frame_means")
+"""Without which a revision has no arrays at all."""
 _IN_FOLDER = 8
 """Revisions in a folder."""
 _TRIES = 20
@@ -94,7 +96,7 @@ class LiveSink:
 
     def _publish(self, pointer: Any, state: LiveState) -> int:
         self._tried += 1
-        folder = self._write(pointer, state) if all(getattr(state, name).size for name in _ARRAYS) else ""
+        folder = self._write(pointer, state) if all(getattr(state, name).size for name in _NEEDED) else ""
         before = self._named if folder != self._named else self._before
         numbered = replace(state, revision=self._tried)
         pointer.replace_metadata(_metadata(numbered, folder=folder, before=before), drop_revision=True)
@@ -111,7 +113,7 @@ class LiveSink:
             self._folders.add(name)
             self._filling = name, pointer.create_container(name, access_tags=_tags(state))
         name, folder = self._filling
-        for array in _ARRAYS:
+        for array in _held(state):
             folder.write_array(getattr(state, array), key=_array_key(self._tried, array), access_tags=_tags(state))
         return name
 
@@ -186,7 +188,7 @@ def load_live(catalog: Catalog, run_uid: str, rule: str = DEFAULT_RULE) -> LiveS
         for _ in range(_TRIES):
             if not metadata["folder"]:
                 return record(LiveState, metadata)
-            arrays = _read_arrays(catalog, key, metadata["folder"], metadata["arrays"])
+            arrays = _read_arrays(catalog, key, metadata)
             seen, metadata = metadata, _read_pointer(catalog, key)
             if arrays is not None and seen["folder"] in (metadata["folder"], metadata["folder_before"]):
                 return record(LiveState, seen, **arrays)
@@ -275,8 +277,14 @@ def _metadata(state: LiveState, *, folder: str, before: str) -> dict[str, Any]:
         "arrays": state.revision,
         "folder": folder,
         "folder_before": before,
+        "held": _held(state),
         "units": {"frame_time": "s", "q_par": "1/m", "q_z": "1/m", "changed": "s", "cell": "s", "window": "s"},
     }
+
+
+def _held(state: LiveState) -> list[str]:
+    """Names of the arrays that there are."""
+    return [name for name in _ARRAYS if getattr(state, name).size]
 
 
 def _tags(state: LiveState) -> list[str] | None:
@@ -305,10 +313,14 @@ def _read_pointer(catalog: Catalog, key: str) -> dict[str, Any]:
     return metadata
 
 
-def _read_arrays(catalog: Catalog, key: str, folder: str, revision: int) -> dict[str, Any] | None:
+def _read_arrays(catalog: Catalog, key: str, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     """Arrays of one revision; None where they were removed meanwhile."""
+    folder, revision = metadata["folder"], metadata["arrays"]
     try:
-        return {name: catalog.processed[LIVE, key, folder, _array_key(revision, name)].read() for name in _ARRAYS}
+        return {
+            name: catalog.processed[LIVE, key, folder, _array_key(revision, name)].read()
+            for name in metadata.get("held", _NEEDED)
+        }
     except (KeyError, httpx.HTTPStatusError) as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (
             HTTPStatus.UNAUTHORIZED,

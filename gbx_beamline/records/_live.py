@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.records._arrays import Floats
+from gbx_beamline.records._detector import Geometry
 from gbx_beamline.records._scan import ScanInfo
 
 LIVE_VERSION = 1
@@ -99,6 +100,15 @@ class LiveState:
     no part: NaN on it where a cell is one frame."""
     frame_means: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
     """(Q, N) float64, counts per pixel of each frame."""
+    image: NDArray[np.float32] = field(default_factory=lambda: np.empty((2, 0, 0), dtype=np.float32))
+    """(2, r, c) float32: the newest frame that was read whole, as area means over square cells, NaN where masked; and
+    the number of the q-ROI in the middle of each cell, 0 outside. Empty where there is none."""
+    image_pixels: int = 1
+    """Pixels along a cell of ``image``."""
+    image_frame: int = 0
+    """Number of the frame, from 0."""
+    geometry: Geometry | None = None
+    """Of the detector, as the q-ROIs were made with it."""
 
     @property
     def total_counts(self) -> Floats:

@@ -11,7 +11,7 @@ from fake_catalog import Node
 from gbx_beamline.catalog import Catalog, LiveSink, end_live, live_key, load_live
 from gbx_beamline.catalog.live import LIVE
 from gbx_beamline.errors import CatalogError, RunNotFoundError, SchemaError
-from gbx_beamline.records import LiveShare, LiveState, ScanInfo
+from gbx_beamline.records import Geometry, LiveShare, LiveState, ScanInfo
 
 UID = "0c5a9f4e-0000-4000-8000-0000000000b1"
 
@@ -59,6 +59,10 @@ def state(number: int, *, tags: tuple[str, ...] = ()) -> LiveState:
         flags=("one",),
         two_time=np.full((1, 3, 3), number, dtype=np.float32),
         frame_means=np.full((1, 4), float(number)),
+        image=np.full((2, 5, 6), number, dtype=np.float32),
+        image_pixels=4,
+        image_frame=number - 1,
+        geometry=Geometry(shape=(20, 24), distance=10.0),
     )
 
 
@@ -92,7 +96,17 @@ def test_two_folders_stay_and_no_more(catalog: Catalog) -> None:
         assert sink.publish(catalog, state(number)) == number
         assert len(list(pointer(catalog))) <= 2
     assert set(pointer(catalog)) == {"r000017", "r000025"}
-    assert len(list(pointer(catalog)["r000017"])) == 2 * 8
+    assert len(list(pointer(catalog)["r000017"])) == 3 * 8
+
+
+def test_a_state_without_an_image_is_whole_too(catalog: Catalog) -> None:
+    bare = LiveState(**{**vars(state(3)), "image": np.empty((2, 0, 0), dtype=np.float32)})
+    LiveSink(UID).publish(catalog, bare)
+    assert same(load_live(catalog, UID), LiveState(**{**vars(bare), "revision": 1}))
+    # As a release wrote it that knew no image.
+    node = pointer(catalog)
+    del node.metadata["held"], node.metadata["geometry"]
+    assert load_live(catalog, UID).frames == 3
 
 
 @pytest.mark.parametrize("revisions", [1, 8, 15])

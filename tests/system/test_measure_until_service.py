@@ -22,7 +22,8 @@ from gbx_bluesky.analysed import AnalysedScans
 from gbx_bluesky.run_engine import make_run_engine
 from gbx_bluesky.simulated_chx import SimulatedChx
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+"""Its own waits add up to more than the usual limit where the machine is busy."""
 
 KELVIN = 421.0
 

@@ -229,6 +229,7 @@ def test_which_runs_are_meant(catalog: Catalog, take: Take, raw_runs: Container)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_workers_of_a_cluster_do_the_same(
     catalog: Catalog, take: Take, reachable: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

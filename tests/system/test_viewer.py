@@ -335,13 +335,18 @@ def test_a_running_scan_grows_and_becomes_final(
     until(lambda: window.view is not None and window.view.state == "running" and window.two_time.drawn is not None)
     assert window.row is not None
     assert window.row.status is Status.RUNNING
-    assert "comes with the final record" in window.detector.said
+    until(lambda: window.detector.picture is not None)
+    assert window.detector.detector is not None
+    np.testing.assert_array_equal(window.detector.detector.labels, beamline.like.rois.labels)
     for frames in (20, 30):
         sink.publish(beamline.catalog, viewing.live_state(like, uid, frames))
         until(lambda frames=frames: window.view is not None and window.view.frames == frames)
         until(
             lambda frames=frames: window.two_time.drawn is not None and window.two_time.drawn.image.shape[0] == frames
         )
+        until(lambda frames=frames: window.detector.note.whole.startswith(f"newest frame, {frames} of"))
+        assert window.detector.picture is not None
+        assert (window.detector.picture.counts == frames).all()
     key = beamline.publish(uid, 600)
     end_live(beamline.catalog, live_key(uid), state="ended", record=key)
     until(lambda: shows(window, uid) and window.view is not None and window.view.state == "final")

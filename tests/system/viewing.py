@@ -120,6 +120,9 @@ def live_state(like: ScanResult, uid: str, frames: int) -> LiveState:
         contrast=like.two_time.contrast,
         two_time=maps,
         frame_means=like.two_time.frame_means[:, :frames].copy(),
+        image=np.stack([np.full((SIDE, SIDE), float(frames)), like.rois.labels]).astype(np.float32),
+        image_frame=frames - 1,
+        geometry=like.geometry,
     )
 
 

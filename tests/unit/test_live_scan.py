@@ -124,6 +124,42 @@ def test_the_state_is_that_of_the_frames_so_far(master: Path) -> None:
     assert last.two_time.shape == (2, FRAMES, FRAMES)
 
 
+def test_the_newest_frame_is_there_with_the_q_rois_in_it(master: Path) -> None:
+    scan, source = LiveScan(START, settings()), files(master)
+    assert not scan.state().image.size
+    series, rois = pipeline.select(open_series(master), settings())
+    for reached in (16, 32):
+        state = fed(scan, source, 1).state()
+        assert (state.image_frame, state.image_pixels) == (reached - 1, 1)
+        seen, labels = state.image
+        np.testing.assert_array_equal(labels, rois.labels)
+        expected = np.where(series.mask, series.read(reached - 1, reached)[0], np.nan)
+        np.testing.assert_array_equal(seen, expected.astype(np.float32))
+    assert state.geometry == series.geometry
+
+
+def test_a_large_detector_is_shown_by_area_means(tmp_path: Path) -> None:
+    shape = (810, 1203)
+    counts = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape) % 7
+    labels = np.zeros(shape, dtype=np.int32)
+    labels[100:200, 300:600], labels[400:500, 300:600] = 1, 2
+    np.save(tmp_path / "rois.npy", labels)
+    mask = np.zeros(shape, dtype=np.uint32)
+    mask[4:8, 8:12], mask[0, 0] = 1, 1
+    header = EigerHeader(frame_time=0.5, count_time=0.5, nimages=2, shape=shape, **GEOMETRY)
+    with EigerWriter(tmp_path, "scan_1", header=header, frames_per_file=2, pixel_mask=mask) as writer:
+        writer.append(np.stack([counts, counts]))
+    chosen = settings(rois={"labels": str(tmp_path / "rois.npy")})
+    state = fed(LiveScan(START | {"number of images": 2}, chosen), files(writer.master)).state()
+    seen, shown = state.image
+    assert state.image_pixels == 4
+    assert seen.shape == (202, 300)
+    assert np.isnan(seen[1, 2])
+    np.testing.assert_allclose(seen[0, 0], counts[:4, :4].ravel()[1:].mean(), rtol=1e-6)
+    np.testing.assert_allclose(seen[50, 70], counts[200:204, 280:284].mean(), rtol=1e-6)
+    assert [(shown == number).sum() for number in (0, 1, 2)] == [202 * 300 - 2 * 25 * 75, 25 * 75, 25 * 75]
+
+
 def test_s_noneq_waits_where_it_takes_long_and_says_which_frames_it_belongs_to(master: Path) -> None:
     ticks = iter([0.0, 2.0, 9.0, 10.1, 11.0, 11.1, 11.2])
     scan = LiveScan(START, settings(), clock=lambda: next(ticks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from contourpy import contour_generator
@@ -83,6 +83,44 @@ def read_detector(catalog: Catalog, view: ScanView) -> Detector:
         names=view.names,
         geometry=view.geometry,
     )
+
+
+def live_detector(view: ScanView, before: Detector | None = None) -> Detector:
+    """The newest frame of a running scan, at the detector's size: its live record has area means.
+
+    Args:
+        view: The scan.
+        before: What an earlier revision of the same scan gave: outlines stay.
+
+    Raises:
+        GbxError: no frame was read so far.
+    """
+    live = view.live
+    if live is None or not live.image.size:
+        raise CatalogError(
+            "no frame of this scan has come so far", needed="a data file that has closed", action="wait for the first"
+        )
+    image, labels = (
+        np.repeat(np.repeat(one, live.image_pixels, axis=0), live.image_pixels, axis=1) for one in live.image
+    )
+    if before is not None and np.array_equal(before.labels, labels):
+        return replace(before, mean=image, mask=np.isfinite(image))
+    return Detector(
+        mean=image,
+        mask=np.isfinite(image),
+        labels=labels.astype(np.int32),
+        outlines=tuple(_outline(labels == number + 1) for number in range(len(view.names))),
+        names=view.names,
+        geometry=view.geometry,
+    )
+
+
+def live_said(view: ScanView) -> str:
+    """Which frame that is, in words."""
+    if view.live is None:
+        return ""
+    frame = view.live.image_frame
+    return f"newest frame, {frame + 1} of {view.expected}, {number(frame * view.frame_time)} s"
 
 
 class FrameReader:

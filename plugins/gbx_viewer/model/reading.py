@@ -106,7 +106,13 @@ def live_view(state: LiveState) -> ScanView:
     )
     return ScanView(
         key=live_key(state.scan.run_uid, state.rule),
-        live=LiveArrays(two_time=state.two_time, frames_per_cell=state.frames_per_cell),
+        live=LiveArrays(
+            two_time=state.two_time,
+            frames_per_cell=state.frames_per_cell,
+            image=state.image,
+            image_pixels=state.image_pixels,
+            image_frame=state.image_frame,
+        ),
         revision=state.revision,
         state=state.state,
         reason=state.reason,
@@ -121,7 +127,7 @@ def live_view(state: LiveState) -> ScanView:
         gaps=(),
         traces=(),
         flags=state.flags,
-        geometry=None,
+        geometry=state.geometry,
     )
 
 

@@ -84,6 +84,10 @@ class LiveArrays:
     two_time: NDArray[np.float32]
     """(Q, n, n)."""
     frames_per_cell: int
+    image: NDArray[np.float32]
+    """(2, r, c) the newest frame and the q-ROIs, as ``LiveState`` has them; empty where there is none."""
+    image_pixels: int
+    image_frame: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

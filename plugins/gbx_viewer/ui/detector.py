@@ -11,7 +11,16 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLa
 
 from gbx_beamline.errors import GbxError
 from gbx_beamline.figures.words import number
-from gbx_viewer.model.detector import Detector, FrameReader, Picture, picture, read_detector, under
+from gbx_viewer.model.detector import (
+    Detector,
+    FrameReader,
+    Picture,
+    live_detector,
+    live_said,
+    picture,
+    read_detector,
+    under,
+)
 from gbx_viewer.model.scan import ScanView
 from gbx_viewer.model.session import Session
 from gbx_viewer.ui.panel import Panel
@@ -101,9 +110,12 @@ class DetectorPanel(Panel):
 
     def show_scan(self, view: ScanView, roi: str | None) -> None:
         """Another scan, or another q-ROI of the same."""
-        self._chosen = view.index(roi)
+        chosen, self._chosen = self._chosen, view.index(roi)
         if view.live is not None:
-            self._forget("The detector image comes with the final record of this scan.")
+            self._show_live(view)
+            if chosen == self._chosen:
+                # Revisions come some times a second.
+                return
         elif self._view is None or self._view.key != view.key:
             self._view = view
             if self.picture is None:
@@ -115,6 +127,32 @@ class DetectorPanel(Panel):
                 "detector", lambda: self._session.read(lambda c: read_detector(c, view)), self._came, self._forget
             )
         self._draw_outlines()
+
+    def _show_live(self, view: ScanView) -> None:
+        """The newest frame of a running scan; the one before stays until it is drawn."""
+        if view.live is None or not view.live.image.size:
+            self._forget("The first frames of this scan have not come so far.")
+            return
+        if self._view is None or self._view.key != view.key:
+            self.detector = None
+        elif self._view.revision == view.revision:
+            return
+        self._view, before = view, self.detector
+        self._strip.hide()
+
+        def read() -> tuple[Detector, Picture]:
+            found = live_detector(view, before)
+            return found, picture(found.mean, found.mask, live_said(view))
+
+        self._workers.run("detector", read, self._live_came, self._unlit)
+
+    def _live_came(self, found: tuple[Detector, Picture]) -> None:
+        detector, drawn = found
+        outlined = self.detector is not None and self.detector.outlines is detector.outlines
+        self._arrange(detector)
+        self._pictured(drawn)
+        if not outlined:
+            self._draw_outlines()
 
     def show_nothing(self, why: str | GbxError) -> None:
         """There is no image, and why."""
@@ -128,6 +166,16 @@ class DetectorPanel(Panel):
         self.calm(why)
 
     def _came(self, detector: Detector) -> None:
+        self._arrange(detector)
+        self._strip.setVisible(self.single.isChecked())
+        if self.single.isChecked():
+            self._ask_frame()
+        else:
+            self._ask_mean()
+        self._draw_outlines()
+
+    def _arrange(self, detector: Detector) -> None:
+        """Take in what the detector is, and look at all of it where it is another than before."""
         anew = self.detector is None or self.detector.labels.shape != detector.labels.shape
         self.detector = detector
         geometry = detector.geometry
@@ -137,15 +185,11 @@ class DetectorPanel(Panel):
         if anew:
             rows, columns = detector.labels.shape
             self.plot.setRange(xRange=(0, columns), yRange=(0, rows), padding=0.01)
-        if self.single.isChecked():
-            self._ask_frame()
-        else:
-            self._ask_mean()
-        self._draw_outlines()
 
     def _switch(self, single: bool) -> None:
-        self._strip.setVisible(single)
-        if self.detector is not None:
+        final = self._view is not None and self._view.live is None
+        self._strip.setVisible(single and final)
+        if self.detector is not None and final:
             if single:
                 self._ask_frame()
             else:
@@ -163,7 +207,7 @@ class DetectorPanel(Panel):
 
     def _ask_frame(self) -> None:
         view, detector, frame = self._view, self.detector, self.slider.value()
-        if view is None or detector is None or not self.single.isChecked():
+        if view is None or view.live is not None or detector is None or not self.single.isChecked():
             return
         said = f"frame {frame + 1} of {view.frames}, {number(frame * view.frame_time)} s"
         self._number.setText(said)

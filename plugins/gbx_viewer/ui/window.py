@@ -234,11 +234,11 @@ class ViewerWindow(QMainWindow):
         )
         self.view = view
         self.two_time.show_scan(view, self.kept.roi)
+        self.detector.show_scan(view, self.kept.roi)
         if grown:
             # Some revisions a second: what they do not change is left alone.
             self.headline.show_scan(self.row, view, self.kept.roi, stale=self.session.standing.stale)
         else:
-            self.detector.show_scan(view, self.kept.roi)
             self._tell()
 
     def _show_message(self, why: str | GbxError) -> None:
