@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 PYTEST_WORKERS ?= -n auto --dist loadfile
 BENCH_ARGS ?= --write
 
-.PHONY: setup demo test test-312 system check bench clean
+.PHONY: setup demo test test-312 system check docs bench clean
 
 setup: $(VENV)/.installed
 
@@ -45,11 +45,16 @@ endif
 system: setup
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m 'system and not slow' $(PYTEST_ARGS) tests
 
+# The site in docs/_build/html; a warning (a broken link, a name that is gone) is an error.
+docs: setup
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto docs docs/_build/html
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+	@$(MAKE) --no-print-directory docs
 
 # Peers live in an environment of their own: they pin other versions, and boost-corr asks for a newer Python than it needs.
 bench: setup .venv-peers/.installed

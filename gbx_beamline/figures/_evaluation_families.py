@@ -51,7 +51,7 @@ def families_page(reports: Sequence[EvaluationReport]) -> Figure:
             axes = style.page_axes(figure, Place(left, _TOP + row * (_SIDE + _GAP_Y), _SIDE, _SIDE))
             _panel(what)(axes, report)
             if row == 0:
-                style.titled(axes, words.shortened(report.family, 29))
+                style.titled(axes, words.shortened(report.family, 25))
     return figure
 
 

@@ -23,7 +23,7 @@ from gbx_beamline.figures.style import Place
 PLANES = (("diffusivity", "gamma"), ("gb_fraction", "diffusivity"))
 """Parameters to the right and upwards."""
 
-_SCALE_FREE = ("diffusivity", "gamma")
+SCALE_FREE = ("diffusivity", "gamma")
 
 _SIDE, _LEFT, _RIGHT, _PITCH = 3.3, 1.0, 1.05, 4.45
 _TOP, _BETWEEN = 2.9, 1.0
@@ -62,7 +62,7 @@ def binned_planes(ensemble: EnsembleView) -> tuple[Binned, ...]:
     """Both measures over each of ``PLANES``."""
     measures = {name: ensemble.values[name] for name in MEASURES}
     bins = bins_for(len(ensemble.members))
-    edges = {name: edges_of(ensemble.values[name], bins, scale_free=name in _SCALE_FREE) for name in ensemble.values}
+    edges = {name: edges_of(ensemble.values[name], bins, scale_free=name in SCALE_FREE) for name in ensemble.values}
     return tuple(binned(ensemble.values[x], ensemble.values[y], measures, edges[x], edges[y]) for x, y in PLANES)
 
 

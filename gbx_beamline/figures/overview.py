@@ -15,10 +15,10 @@ from gbx_beamline.figures import style, words
 from gbx_beamline.figures.panels import time_map
 from gbx_beamline.figures.reduction import (
     at_one_temperature,
+    best_roi,
     cells,
     clean_map,
     correlation_limits,
-    information,
     true_s_noneq,
 )
 from gbx_beamline.figures.style import Place
@@ -74,7 +74,7 @@ def temperature_overview(results: Sequence[ScanResult]) -> Figure:
     )
     unplaced = [one for one in results if one.scan.temperature is None]
     mapped = _spread(placed or unplaced)
-    name = _best_roi(mapped)
+    name = best_roi(mapped)
     rois = mapped[0].rois
     named = next((_label(mapped[0], i) for i in range(len(rois)) if words.roi_name(rois, i) == name), name)
     simulated = "  ·  simulated" if all(one.scan.truth is not None for one in results) else ""
@@ -102,16 +102,6 @@ def _spread(scans: Sequence[ScanResult]) -> list[ScanResult]:
     if len(scans) <= MOST_MAPS:
         return list(scans)
     return [scans[index] for index in np.round(np.linspace(0, len(scans) - 1, MOST_MAPS)).astype(int)]
-
-
-def _best_roi(scans: Sequence[ScanResult]) -> str:
-    """Name of the q-ROI that holds the most information over the scans drawn, the first of equals."""
-    total: dict[str, float] = {}
-    for scan in scans:
-        for index, amount in enumerate(information(scan)):
-            roi = words.roi_name(scan.rois, index)
-            total[roi] = total.get(roi, 0.0) + float(amount)
-    return max(total, key=lambda roi: total[roi])
 
 
 def _asides(results: Sequence[ScanResult], unplaced: Sequence[ScanResult], mapped: Sequence[ScanResult]) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gbx_beamline.figures.words import roi_name
 from gbx_beamline.records import ScanResult
 
 MOST_CELLS = 500
@@ -137,6 +139,16 @@ def information(result: ScanResult) -> NDArray[np.float64]:
     known = [one.contrast if one.status == "ok" else 0.0 for one in result.nonequilibrium]
     signal = np.asarray(known) * two_time.mean_counts * np.sqrt(two_time.pixels)
     return np.where(np.isfinite(signal), np.maximum(signal, 0.0), 0.0)
+
+
+def best_roi(scans: Sequence[ScanResult]) -> str:
+    """Name of the q-ROI that holds the most information over some scans, the first of equals."""
+    total: dict[str, float] = {}
+    for scan in scans:
+        for index, amount in enumerate(information(scan)):
+            roi = roi_name(scan.rois, index)
+            total[roi] = total.get(roi, 0.0) + float(amount)
+    return max(total, key=lambda roi: total[roi])
 
 
 def at_one_temperature(temperatures: NDArray[np.float64]) -> list[NDArray[np.intp]]:

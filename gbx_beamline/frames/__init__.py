@@ -6,7 +6,7 @@ from gbx_beamline.frames.eiger import EigerFile, EigerHeader, read_header
 from gbx_beamline.frames.eiger_writer import EigerWriter
 from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 from gbx_beamline.frames.opening import open_series
-from gbx_beamline.frames.series import Series
+from gbx_beamline.frames.series import Series, build_series
 
 __all__ = [
     "EIGER_MIMETYPE",
@@ -14,6 +14,7 @@ __all__ = [
     "EigerHeader",
     "EigerWriter",
     "Series",
+    "build_series",
     "open_series",
     "read_header",
 ]

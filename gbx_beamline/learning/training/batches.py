@@ -330,5 +330,23 @@ def _facts(
 
 
 def contract_of(data: TrainingData) -> InputContract:
-    """What a scan must be like to be judged by a model of these data, with the margin that a network bridges."""
-    return InputContract(temperature=data.temperature_k)
+    """What a scan must be like to be judged by a model of these data.
+
+    Data within the usual ranges have those, with the margin that a network bridges; data beyond them have their own.
+    """
+    usual = InputContract()
+    q = (1e10 * data.q_par[0], 1e10 * data.q_par[1])
+    return InputContract(
+        temperature=data.temperature_k,
+        window=_beyond(usual.window, data.window_s),
+        q=_beyond(usual.q, q),
+        pixels=_beyond(usual.pixels, data.pixels),
+        counts=_beyond(usual.counts, data.counts),
+        most_rois=max(usual.most_rois, len(data.rois)),
+    )
+
+
+def _beyond(usual: tuple[float, float], trained: tuple[float, float]) -> tuple[float, float]:
+    """``usual``, unless what was trained lies partly outside of it: elsewhere the network has seen nothing."""
+    inside = usual[0] <= trained[0] and trained[1] <= usual[1]
+    return usual if inside else (float(trained[0]), float(trained[1]))
