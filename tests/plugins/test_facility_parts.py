@@ -53,6 +53,7 @@ def test_analysis_is_as_configured_and_its_places_are_the_facilitys(tmp_path: Pa
     assert own.catalog.store == made.directory / "results"
     assert not own.serve.runner
     writes_into = (own.catalog.directory, own.serve.directory, own.models.directory, own.models.suites)
+    assert own.retraining.directory.is_relative_to(made.directory)
     assert all(place.is_relative_to(made.directory) for place in writes_into)
     assert folder.remove(made) == []
     assert not made.directory.exists()

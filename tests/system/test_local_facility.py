@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import pytest
 import yaml
 from facilities import LocalFacility, environment, listening, need_programs
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from serving import wait_for as wait_seconds_for
 
@@ -237,6 +239,31 @@ def _run(prefect: SyncPrefectClient, name: str, **parameters: Any) -> FlowRun:
         return run if run.state and run.state.is_final() else None
 
     return wait_for(f"the end of {name}", ended)
+
+
+def test_retraining_is_fired_by_its_schedule(
+    known: Facility, records: list[RecordSummary], prefect: SyncPrefectClient
+) -> None:
+    """Every few seconds in place of every night. Two scans are no data set, which is an outcome and no error."""
+    deployment = prefect.read_deployment_by_name("retrain/chx-retrain-process")
+    assert [str(one.schedule.cron) for one in deployment.schedules if isinstance(one.schedule, CronSchedule)] == [
+        "0 3 * * *"
+    ]
+    often = IntervalSchedule(interval=timedelta(seconds=10), anchor_date=datetime.now(UTC))
+    (schedule,) = prefect.create_deployment_schedules(deployment.id, [(often, True)])
+
+    def fired() -> FlowRun | None:
+        found = prefect.read_flow_runs(deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])))
+        return next((run for run in found if run.auto_scheduled and run.state and run.state.is_completed()), None)
+
+    try:
+        run = wait_for("a retraining that nobody started", fired)
+    finally:
+        prefect.delete_deployment_schedule(deployment.id, schedule.id)
+    assert run.work_pool_name == "chx-work-pool-process"
+    (artifact, *_) = prefect.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["retraining"])))
+    assert artifact.description is not None
+    assert artifact.description.startswith("nothing to do: ")
 
 
 def test_every_deployment_of_prefect_yaml_is_taken(known: Facility, repository: Path) -> None:

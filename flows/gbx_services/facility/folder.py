@@ -33,7 +33,20 @@ DEPLOYMENT = "chx-end-of-run-workflow-process"
 
 POOL = "chx-work-pool-process"
 
-FOLDERS = ("arrays", "dask", "frames", "journals", "logs", "models", "prefect", "redis", "results", "serve", "suites")
+FOLDERS = (
+    "arrays",
+    "dask",
+    "frames",
+    "journals",
+    "logs",
+    "models",
+    "prefect",
+    "redis",
+    "results",
+    "retraining",
+    "serve",
+    "suites",
+)
 _FILES = (STATE, CONFIGURATION, ENVIRONMENT, "parts.json", "keeper.lock", "redis.conf", "serve.lock")
 
 WORKERS = 2
@@ -251,6 +264,7 @@ def _own_settings(facility: Facility) -> dict[str, Any]:
             "api_key_env": "TILED_API_KEY",
         },
         "models": {"directory": str(directory / "models"), "suites": str(directory / "suites")},
+        "retraining": {"directory": str(directory / "retraining")},
         "serve": {
             "directory": str(directory / "serve"),
             "deployment": DEPLOYMENT,
