@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiled.config import parse_configs
 
 from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 from gbx_services.facility import postgres
 from gbx_services.prefect_service import prefect_settings
+from gbx_tiled.access_policy import ProposalAccessPolicy
+from gbx_tiled.configuration import access_control
+from gbx_tiled.roles import SHELVES_TAG
 
 pytestmark = pytest.mark.system
 
@@ -93,6 +97,28 @@ def test_prefect_forgets_as_the_embedded_one_does(deploy: Path, tmp_path: Path) 
 def test_tiled_reads_eiger_masters_as_the_embedded_server_does(deploy: Path) -> None:
     catalog = yaml.safe_load((deploy / "tiled.yml").read_text())["catalog"]
     assert catalog["adapters_by_mimetype"] == {EIGER_MIMETYPE: "gbx_tiled.adapter:EigerAdapter"}
+
+
+# Tiled's own, of any adapter that a configuration names.
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+def test_a_server_of_several_proposals_is_the_same_with_logins_and_our_policy(
+    deploy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, shared = (yaml.safe_load((deploy / name).read_text()) for name in ("tiled.yml", "tiled-proposals.yml"))
+    assert shared["catalog"].pop("top_level_access_tags") == [SHELVES_TAG]
+    added = {"authentication", "database", "access_control"}
+    assert {name: part for name, part in shared.items() if name not in added} == alone
+    assert shared["access_control"] == access_control("facility")
+    assert shared["authentication"]["allow_anonymous_access"] is False
+    text = (deploy / "environment" / "tiled.env").read_text()
+    given = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+    asked = set(re.findall(r"\$\{(\w+)\}", (deploy / "tiled-proposals.yml").read_text()))
+    assert asked <= set(given)
+    for name in asked:
+        monkeypatch.setenv(name, given[name] or "x" * 32)
+    # Tiled's own reading of it: every key known, every class there.
+    parsed = parse_configs(deploy / "tiled-proposals.yml")
+    assert type(parsed.access_policy) is ProposalAccessPolicy
 
 
 def test_the_databases_are_those_of_the_local_facility(deploy: Path) -> None:

@@ -18,6 +18,7 @@ from tiled.client import from_uri
 
 from gbx_beamline import assemble
 from gbx_beamline.catalog import RecordSummary
+from gbx_beamline.catalog.retrainings import Retraining
 from gbx_beamline.config import DEFAULT_RULE, load_config
 from gbx_services.serve.metrics import Metrics
 from gbx_services.spool import Spool, State
@@ -54,6 +55,8 @@ def test_each_alarm_asks_for_metrics_that_the_service_shows(rules: list[dict[str
         metrics.failed(job, "CatalogError")
         metrics.parked(job, "CatalogError")
         metrics.swept(Swept(1, 1, 0))
+        checks = [{"name": "noise", "alarm": True, "recent": 0.02}]
+        metrics.retrained(Retraining(1, {"status": "kept", "begun": 1.0, "drift": {"checks": checks}}))
         shown = metrics.text().decode()
     samples = {re.split(r"[{ ]", line)[0] for line in shown.splitlines() if not line.startswith("#")}
     for rule in rules:
