@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 PYTEST_WORKERS ?= -n auto --dist loadfile
 BENCH_ARGS ?= --write
 
-.PHONY: setup demo test test-312 check docs bench clean
+.PHONY: setup demo test test-312 system check docs bench clean
 
 setup: $(VENV)/.installed
 
@@ -39,6 +39,11 @@ test-312: .venv312/.installed
 	.venv312/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
 endif
+
+# On services of its own from the system's packages, which .ci/system-packages installs. Without them tests skip, unless
+# GBX_SYSTEM=1.
+system: setup
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m 'system and not slow' $(PYTEST_ARGS) tests
 
 # The site in docs/_build/html; a warning (a broken link, a name that is gone) is an error.
 docs: setup

@@ -9,7 +9,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks import beamtime, chain, correlate, decoding, gemm, infer, lag, live, live_record, long_series, simulate
+from benchmarks import (
+    beamtime,
+    chain,
+    correlate,
+    decoding,
+    gemm,
+    infer,
+    lag,
+    live,
+    live_record,
+    long_series,
+    scale,
+    simulate,
+)
 from benchmarks.machine import describe
 from benchmarks.peers import Peers, PeersUnavailableError
 from benchmarks.rounds import Measured, tell
@@ -17,10 +30,10 @@ from benchmarks.table import Table
 
 TOPICS = (
     *("two_time", "gemm", "decode", "live", "live_record", "chain", "long", "simulate", "infer", "lag", "viewer"),
-    "beamtime",
+    *("beamtime", "scale"),
 )
-UNASKED = tuple(topic for topic in TOPICS if topic != "beamtime")
-"""A beamtime takes half an hour by itself."""
+UNASKED = tuple(topic for topic in TOPICS if topic not in ("beamtime", "scale"))
+"""A beamtime and a catalog of 100,000 results take half an hour each by themselves."""
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -51,7 +64,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer sizes, fewer rounds")
     parser.add_argument("--full", action="store_true", help="the whole chain on 2,500 frames instead of 300")
     parser.add_argument("--frames", type=int, help="frames of the whole chain's series")
-    parser.add_argument("--scans", type=int, help="scans of the beamtime")
+    parser.add_argument("--scans", type=int, help="scans of the beamtime, or of the topic scale")
+    parser.add_argument("--records", type=int, help="results in the catalog of the topic scale")
     parser.add_argument("--topics", nargs="+", choices=TOPICS, default=list(UNASKED))
     parser.add_argument("--peers", type=Path, default=Path(".venv-peers/bin/python"), help="the peers' interpreter")
     parser.add_argument("--folder", type=Path, help="for temporary data, up to 4 GB with --full")
@@ -112,6 +126,8 @@ def measure_the_whole(options: argparse.Namespace, folder: Path) -> Iterator[Tab
         yield viewer.run(folder / "viewer", quick=options.quick)
     if "beamtime" in options.topics:
         yield beamtime.run(folder / "beamtime", quick=options.quick, scans=options.scans)
+    if "scale" in options.topics:
+        yield from scale.run(folder / "scale", quick=options.quick, scans=options.scans, records=options.records)
 
 
 def page(tables: list[Table], machine: list[str], options: argparse.Namespace, minutes: float) -> str:

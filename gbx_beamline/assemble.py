@@ -86,7 +86,7 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
     uri = server_address(config)
     with ExitStack() as stack:
         if uri:
-            key, store = api_key or api_key_in_environment(config), _store(settings)
+            key, store = api_key or api_key_in_environment(config), store_folder(config)
         else:
             if must_exist and not settings.directory.is_dir():
                 raise CatalogError(
@@ -99,7 +99,8 @@ def open_catalog(config: Config, *, api_key: str | None = None, must_exist: bool
             uri, key, store = address.uri, address.api_key, address.store
         catalog = connect(uri, key, raw=settings.raw, processed=settings.processed, store=store)
         stack.callback(catalog.close)
-        yield catalog
+        # The embedded server keeps its catalog in SQLite.
+        yield replace(catalog, words=server_address(config) is None)
 
 
 def server_address(config: Config) -> str | None:
@@ -107,10 +108,10 @@ def server_address(config: Config) -> str | None:
     return os.environ.get(URI_VARIABLE) or config.catalog.uri
 
 
-def _store(settings: CatalogConfig) -> Path | None:
+def store_folder(config: Config) -> Path | None:
     """Folder for arrays that belongs to the server of ``server_address``."""
     if not os.environ.get(URI_VARIABLE):
-        return settings.store
+        return config.catalog.store
     named = os.environ.get(STORE_VARIABLE)
     return Path(named) if named else None
 
@@ -130,6 +131,14 @@ def embedded_server(settings: CatalogConfig) -> AbstractContextManager[CatalogAd
             action="install gbx-beamline[tiled], or set catalog.uri to a running server",
         )
     return next(iter(found)).load()(settings.directory)
+
+
+def data_roots(config: Config) -> tuple[Path, ...]:
+    """Folders below which detector files that the catalog names are opened; none where none is configured."""
+    settings = config.catalog
+    if settings.roots is not None:
+        return settings.roots
+    return config.serve.live.roots or (() if server_address(config) else (settings.frames,))
 
 
 @dataclass(frozen=True)
@@ -228,7 +237,12 @@ def analyze_run(
     try:
         # Frames may come over HTTP: a server that goes away meanwhile is no fault of the scan.
         with said_in_words(catalog.uri):
-            series = open_series(run, allow_incomplete=settings.allow_incomplete, frame_time=settings.frame_time_s)
+            series = open_series(
+                run,
+                allow_incomplete=settings.allow_incomplete,
+                frame_time=settings.frame_time_s,
+                roots=data_roots(config),
+            )
             made_by = pipeline.provenance(settings, catalog.array, series, **who)
             existing = find_terminal(catalog, scan, made_by)
             if existing is not None and not dry_run and not (existing.failed and retry_failed):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -20,23 +22,37 @@ from gbx_services.commission_command import NOT_TRUSTED
 
 @click.command()
 @config_option
-def doctor(config_path: Path | None) -> None:
-    """Check this installation: packages, system libraries, disk, catalog.
+@click.option(
+    "--tiled-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration of the Tiled server: also look at its databases, Redis and storage.",
+)
+@click.option("--dask", metavar="ADDRESS", help="A Dask scheduler to look at; default: of DASK_SCHEDULER_ADDRESS.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+def doctor(config_path: Path | None, tiled_config: Path | None, dask: str | None, as_json: bool) -> None:
+    """Check installation, folders, disks, catalog, permissions, clock, Prefect, service, Kafka, Dask and model.
 
-    Example: gbx doctor
+    Each line says ok, warning or failure; exit status 2 where something has failed. Nothing is left behind.
+
+    Example: gbx doctor --config configs/chx.yaml
     """
-    from gbx_services.doctor import examine
+    from gbx_services.doctor import Level, examine
 
-    console = Console()
-    failed = False
-    for check in examine(assemble.configuration(config_path)):
-        failed |= check.required and not check.passed
-        mark, colour = ("ok", "green") if check.passed else ("no", "red") if check.required else ("--", "yellow")
+    console, colours = Console(), {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "red"}
+    checks = []
+    for check in examine(assemble.configuration(config_path), tiled_config=tiled_config, dask=dask):
+        checks.append(check)
+        if as_json:
+            continue
         # Text, and wrapped by the terminal: a command to copy keeps its brackets and its paths.
-        console.print(Text.assemble((mark, colour), f"  {check.name:<23} {check.found}"), soft_wrap=True)
-        if not check.passed:
-            console.print(Text(f"    → {check.cure}"), soft_wrap=True)
-    if failed:
+        mark = (f"{check.level:<8}", colours[check.level])
+        console.print(Text.assemble(mark, f" {check.name:<23} {check.found}"), soft_wrap=True)
+        if check.action:
+            console.print(Text(f"    needed: {check.needed}\n    → {check.action}"), soft_wrap=True)
+    if as_json:
+        click.echo(json.dumps([asdict(check) for check in checks], indent=1))
+    if any(check.level is Level.FAILURE for check in checks):
         sys.exit(EXIT_REFUSED)
 
 

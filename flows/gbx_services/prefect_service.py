@@ -26,8 +26,8 @@ KEEP_DAYS = 30.0
 _SHORTEST_MEMORY = 3601.0
 """s; Prefect refuses an hour and less."""
 
-# Requests to our own loopback address never go through a site's HTTP proxy.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Requests to our own loopback address never go through a site's HTTP proxy."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def prefect_settings(directory: Path, url: str, *, keep_days: float = KEEP_DAYS)
 def answers(url: str) -> bool:
     """True when a GET of ``url`` succeeds."""
     try:
-        with _DIRECT.open(url, timeout=5) as answer:
+        with DIRECT.open(url, timeout=5) as answer:
             return answer.status == 200
     except OSError:
         # URLError and a refused connection are both OSErrors.

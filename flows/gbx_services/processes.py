@@ -69,12 +69,13 @@ def wait_until(
         if died or time.monotonic() > deadline:
             state = f"ended with exit code {process.returncode}" if died else f"did not answer within {timeout:.0f} s"
             raise ServiceError(
-                f"{name} {state}: {_tail(log)}", needed="a running service", action=f"see {log} and try again"
+                f"{name} {state}: {tail(log)}", needed="a running service", action=f"see {log} and try again"
             )
         time.sleep(POLL_SECONDS)
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """The end of a log, in one line."""
     return " | ".join(log.read_text(errors="replace")[-_LOG_TAIL:].splitlines()[-5:])
 
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any
 
 from gbx_beamline.catalog import Catalog
@@ -17,6 +18,21 @@ LARGEST_MESSAGE = 64_000_000
 """Bytes. A larger start document ends the stream, and Tiled's client says so in its log only."""
 
 _PATIENCE = Backoff(first=1.0, longest=30.0)
+
+
+class _OwnKey:
+    """A client's context whose own key opens the stream.
+
+    On a server with accounts Tiled's client would make itself a key for it, which the key of a service must not.
+    """
+
+    server_info = SimpleNamespace(authentication=SimpleNamespace(providers=[]))
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
 
 
 class RunStream:
@@ -79,6 +95,8 @@ class RunStream:
         """Listen until the connection is let go or cannot be had again."""
         raw: Any = catalog.raw
         subscription = raw.subscribe()
+        if raw.context.api_key is not None:
+            subscription._context = _OwnKey(raw.context)
         # Weakly referenced there: these names keep the callbacks alive.
         heard, gone = self._heard, threading.Event()
         subscription.child_created.add_callback(heard)

@@ -244,11 +244,13 @@ def _warm_up() -> None:
     import gbx_beamline.figures
     import gbx_beamline.frames  # noqa: F401
     from gbx_beamline.correlation import probe_engines
+    from gbx_beamline.frames import quarantine
 
     try:
         probe_engines()
     except Exception:
         logger.exception("the kernels cannot be compiled; see `gbx doctor`")
+    quarantine.ready()
     models = assemble.configuration().models
     if models.infer:
         try:

@@ -13,7 +13,7 @@ from gbx_beamline.catalog.connect import Catalog, connect
 from gbx_beamline.catalog.datasets import DataSet, Member, load_dataset, publish_dataset
 from gbx_beamline.catalog.groups import GroupedScan, MaterialDoseGroup, group_named, material_dose_groups
 from gbx_beamline.catalog.inferences import InferenceSummary, find_inference, find_inferences, load_inference
-from gbx_beamline.catalog.listing import Entry, Listing, list_entries
+from gbx_beamline.catalog.listing import Entry, Listing, list_entries, moment_of
 from gbx_beamline.catalog.live import (
     LiveSink,
     LiveSummary,
@@ -105,6 +105,7 @@ __all__ = [
     "mark_accepted",
     "mark_reference",
     "material_dose_groups",
+    "moment_of",
     "newest_retraining",
     "publish_dataset",
     "sample_versions",

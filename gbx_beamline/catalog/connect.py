@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import httpx
 from tiled.client import from_uri
 from tiled.client.container import Container
-from tiled.queries import Eq, Like
+from tiled.queries import Eq, FullText, Key, Like
 
+from gbx_beamline.catalog.access import tags_of
 from gbx_beamline.errors import (
     AccessDeniedError,
     CatalogError,
@@ -39,6 +40,27 @@ def uid_query(key: str, uid: str) -> Eq | Like:
     return Like(key, "".join(letter for letter in uid if letter not in "%_") + "%")
 
 
+def having(catalog: Catalog, nodes: Any, key: str, value: str) -> Any:
+    """Those of ``nodes`` whose metadata have this text under a key.
+
+    SQLite has no index of metadata: for one value it reads all there is, 5 GB of 100,000 records. It does have an index
+    of the words in them, which leaves a few to compare.
+    """
+    return _with_words(catalog, nodes, value, "").search(Key(key) == value)
+
+
+def of_uid(catalog: Catalog, nodes: Any, key: str, uid: str) -> Any:
+    """Those of ``nodes`` with this whole uid under a key, or with those that start so."""
+    whole = len(uid) >= WHOLE_UID
+    return _with_words(catalog, nodes, uid, "" if whole else "*").search(uid_query(key, uid))
+
+
+def _with_words(catalog: Catalog, nodes: Any, text: str, ending: str) -> Any:
+    # JSON writes other letters as numbers, which the index has as words of their own.
+    plain = text.isascii() and text.isprintable() and text[:1].isalnum() and text[-1:].isalnum()
+    return nodes.search(FullText(f'"{text}"{ending}')) if catalog.words and plain and '"' not in text else nodes
+
+
 @dataclass(frozen=True)
 class Catalog:
     """Raw runs and results of one Tiled server. Close it when done: it holds connections."""
@@ -49,6 +71,8 @@ class Catalog:
     processed: Container
     store: Path | None = None
     """Folder that this process writes and the server reads; None: all goes through HTTP."""
+    words: bool = False
+    """Whether its database is SQLite, which finds records by the words in them. PostgreSQL has better."""
 
     def close(self) -> None:
         """Give the connections back."""
@@ -62,7 +86,7 @@ class Catalog:
         """
         with said_in_words(self.uri):
             # Indexing by a partial uid fails on SQL catalogs, so the start documents are searched.
-            matches = list(self.raw.search(uid_query("start.uid", uid))) if len(uid) >= SHORTEST_UID else []
+            matches = list(of_uid(self, self.raw, "start.uid", uid)) if len(uid) >= SHORTEST_UID else []
         if len(matches) == 1:
             return self.raw[matches[0]]
         found = f"{len(matches)} runs start with {uid!r}" if matches else f"no run {uid!r} in {self.uri}"
@@ -75,7 +99,7 @@ class Catalog:
     def access_tags(self, run: Any) -> tuple[str, ...]:
         """Access tags of a run's node; none on a server without an access policy."""
         # TiledWriter takes them out of the start document: only the node knows them.
-        return tuple(run.item["attributes"].get("access_tags") or ())
+        return tags_of(run)
 
     def array(self, path: str) -> Any:
         """Content of an array node, e.g. a label image or a mask kept in the catalog.

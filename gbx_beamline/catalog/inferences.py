@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tiled.queries import Key
-
 from gbx_beamline.catalog import inference_schema, schema
-from gbx_beamline.catalog.connect import Catalog, said_in_words
+from gbx_beamline.catalog.connect import Catalog, having, said_in_words
 from gbx_beamline.errors import RunNotFoundError
 from gbx_beamline.records import ScanInference
 
@@ -55,7 +53,7 @@ def find_inferences(
         found: Any = catalog.processed[inference_schema.INFERENCES]
         for name, value in wanted.items():
             if value is not None:
-                found = found.search(Key(name) == value)
+                found = having(catalog, found, name, value)
         summaries = [InferenceSummary(key, dict(node.metadata)) for key, node in found.items()]
     return sorted(summaries, key=lambda summary: summary.metadata["created"])
 

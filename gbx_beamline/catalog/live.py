@@ -28,6 +28,7 @@ from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
+from gbx_beamline.catalog.access import told
 from gbx_beamline.catalog.codec import plain, record
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.publish import container
@@ -288,7 +289,7 @@ def _held(state: LiveState) -> list[str]:
 
 
 def _tags(state: LiveState) -> list[str] | None:
-    return list(state.scan.access_tags) or None
+    return told(state.scan.access_tags)
 
 
 def _array_key(revision: int, name: str) -> str:

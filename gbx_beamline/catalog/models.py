@@ -17,6 +17,7 @@ from typing import Any
 
 from tiled.structures.core import Spec
 
+from gbx_beamline.catalog.access import SHARED_TAG
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.schema import ATTEMPTS
 from gbx_beamline.errors import RunNotFoundError
@@ -48,7 +49,7 @@ def model_metadata(
         "dataset": dataset,
         "attempt": attempt,
         "created": created,
-        "access_tags": [],
+        "access_tags": [SHARED_TAG],
     }
 
 

@@ -17,6 +17,7 @@ from tiled.queries import Key
 from tiled.structures.core import Spec
 
 from gbx_beamline.catalog import average_schema, inference_schema, models, samples, schema
+from gbx_beamline.catalog.access import tags_of, told
 from gbx_beamline.catalog.attempts import attempts_in
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.samples import SampleVersion
@@ -194,7 +195,7 @@ class TiledSink:
             return key
         attempt = str(uuid.uuid4())
         metadata = metadata_of(attempt)
-        tags = metadata["access_tags"] or None
+        tags = told(metadata["access_tags"])
         folder = self._arrays.write(
             attempt, arrays, {"identity": key, "created": time.time(), "published": False}, tags
         )
@@ -210,7 +211,7 @@ class TiledSink:
                 key,
                 metadata=metadata,
                 specs=[spec],
-                access_tags=metadata["access_tags"] or None,
+                access_tags=told(metadata["access_tags"]),
             )
         except ClientError as error:
             if error.response.status_code != _CONFLICT:
@@ -273,13 +274,16 @@ class TiledSink:
 
 
 def container(parent: Any, key: str) -> Any:
-    """The container of this key, made where it is absent, whoever else makes it at the same time."""
+    """The container of this key, made where it is absent, whoever else makes it at the same time.
+
+    It is everybody's, as its parent is: what lies in it has access tags of its own.
+    """
     try:
         return parent[key]
     except KeyError:
         pass
     try:
-        return parent.create_container(key)
+        return parent.create_container(key, access_tags=told(tags_of(parent)))
     except ClientError as error:
         if error.response.status_code != _CONFLICT:
             raise

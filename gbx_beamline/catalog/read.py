@@ -7,10 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tiled.queries import Key
-
 from gbx_beamline.catalog import schema
-from gbx_beamline.catalog.connect import SHORTEST_UID, Catalog, said_in_words, uid_query
+from gbx_beamline.catalog.connect import SHORTEST_UID, Catalog, having, of_uid, said_in_words
 from gbx_beamline.errors import RunNotFoundError
 from gbx_beamline.records import Provenance, ScanFailure, ScanInfo, ScanResult
 
@@ -49,9 +47,9 @@ def find_records(
             return []
         records: Any = catalog.processed[schema.RECORDS]
         if run_uid is not None:
-            records = records.search(Key("run_uid") == run_uid)
+            records = having(catalog, records, "run_uid", run_uid)
         if sample is not None:
-            records = records.search(Key("sample") == sample)
+            records = having(catalog, records, "sample", sample)
         found = [RecordSummary(key, dict(node.metadata)) for key, node in records.items()]
     if not with_superseded:
         done = {summary.metadata["identity"] for summary in found if not summary.failed}
@@ -149,7 +147,7 @@ def find_record(catalog: Catalog, uid: str) -> RecordSummary:
     with said_in_words(catalog.uri):
         found: list[RecordSummary] = []
         if schema.RECORDS in catalog.processed:
-            records: Any = catalog.processed[schema.RECORDS].search(uid_query("run_uid", uid))
+            records: Any = of_uid(catalog, catalog.processed[schema.RECORDS], "run_uid", uid)
             found = [RecordSummary(key, dict(node.metadata)) for key, node in records.items()]
     runs = {record.run_uid for record in found}
     if len(runs) != 1 or len(uid) < SHORTEST_UID:

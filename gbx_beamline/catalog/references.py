@@ -35,6 +35,14 @@ STATIC = "static"
 _MARK = Spec("XPCSReferenceMark", "1.0")
 
 
+def _tags_of(catalog: Catalog, run_uid: str) -> tuple[str, ...]:
+    """Access tags for what is said of a run: its own; what was imported has none."""
+    try:
+        return catalog.access_tags(catalog.run(run_uid))
+    except RunNotFoundError:
+        return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """A run of a sample that does not move."""
@@ -64,7 +72,8 @@ def mark_reference(catalog: Catalog, uid: str, *, static: bool = True, by: str =
         CatalogError: the catalog is unreachable, or takes no marks.
     """
     run_uid = _whole_uid(catalog, uid)
-    add_mark(catalog, REFERENCES, run_uid, {"static": static}, by=by, note=note, spec=_MARK)
+    tags = _tags_of(catalog, run_uid)
+    add_mark(catalog, REFERENCES, run_uid, {"static": static}, by=by, note=note, spec=_MARK, access_tags=tags)
     return run_uid
 
 

@@ -19,11 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tiled.queries import Key
 from tiled.structures.core import Spec
 
 from gbx_beamline.catalog import schema
-from gbx_beamline.catalog.connect import Catalog, said_in_words
+from gbx_beamline.catalog.connect import Catalog, having, said_in_words
 from gbx_beamline.config import SampleConfig
 from gbx_beamline.errors import RunNotFoundError, SchemaError
 
@@ -69,7 +68,7 @@ def sample_versions(catalog: Catalog, sample: str) -> list[SampleVersion]:
     with said_in_words(catalog.uri):
         if SAMPLES not in catalog.processed:
             return []
-        found: Any = catalog.processed[SAMPLES].search(Key("sample") == sample)
+        found: Any = having(catalog, catalog.processed[SAMPLES], "sample", sample)
         versions = [_version(dict(node.metadata), key) for key, node in found.items()]
     return sorted(versions, key=lambda version: version.number)
 

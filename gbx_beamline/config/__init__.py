@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from gbx_beamline.config._analysis import (
@@ -63,6 +62,7 @@ from gbx_beamline.config._traces import (
 )
 from gbx_beamline.config._training import TrainingConfig, TrainingData, TrainingNetwork
 from gbx_beamline.errors import ConfigError
+from gbx_beamline.untrusted import read_yaml
 
 __all__ = [
     "DEFAULT_RULE",
@@ -111,6 +111,7 @@ __all__ = [
     "ServeConfig",
     "SimulatedCommissioning",
     "SimulationConfig",
+    "Strict",
     "SweepConfig",
     "TracesConfig",
     "TrainingConfig",
@@ -121,6 +122,9 @@ __all__ = [
     "parse_config",
     "sample_itself",
 ]
+
+_LONGEST_FOUND = 200
+"""Characters of a wrong value that a message repeats."""
 
 
 class SampleConfig(Strict):
@@ -154,6 +158,14 @@ class CatalogConfig(Strict):
     """Folder on a disk that this process writes and the server of ``uri`` reads (one of its ``readable_storage``):
     arrays of results are written there, many times faster than through HTTP. The embedded server has its own."""
     api_key_env: str = "TILED_API_KEY"
+    roots: tuple[Path, ...] | None = None
+    """Folders below which detector files that the catalog names are read from disk, relative to the working folder;
+    all others come over HTTP. None: those of ``serve.live.roots``, or else the embedded catalog's folder of frames."""
+
+    @property
+    def frames(self) -> Path:
+        """Folder that the embedded catalog reads detector files from."""
+        return self.directory / "frames"
 
 
 class Config(Strict):
@@ -218,7 +230,8 @@ class Config(Strict):
         """The same with absolute paths, for a process with another working folder."""
         here = Path.cwd()
         models = self.models.model_copy(update={"directory": here / self.models.directory})
-        catalog = self.catalog.model_copy(update={"directory": here / self.catalog.directory})
+        roots = None if self.catalog.roots is None else tuple(here / root for root in self.catalog.roots)
+        catalog = self.catalog.model_copy(update={"directory": here / self.catalog.directory, "roots": roots})
         retraining = self.retraining.model_copy(update={"directory": here / self.retraining.directory})
         parts = {"models": models, "catalog": catalog, "retraining": retraining}
         return _resolved(self, here).model_copy(update=parts)
@@ -241,16 +254,16 @@ def load_config(path: Path | str) -> Config:
     """
     path = Path(path)
     try:
-        content: Any = yaml.safe_load(path.read_text())
+        content = read_yaml(path)
     except OSError as error:
         raise ConfigError(
             f"configuration {path}: {error.strerror}",
             needed="a readable YAML file",
             action="check the path given with --config",
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(
-            f"{path} is no YAML: {' '.join(str(error).replace('<unicode string>', path.name).split())}",
+            f"{path} is no YAML: {error}",
             needed="valid YAML",
             action="correct the line named",
         ) from error
@@ -273,7 +286,10 @@ def _say(item: Any) -> str:
     place = ".".join(str(part) for part in item["loc"]) or "top level"
     if item["type"] == "extra_forbidden":
         return f"unknown key {place!r}"
-    return f"{place}: {item['msg'].removeprefix('Value error, ')} (found {item['input']!r})"
+    found = repr(item["input"])
+    if len(found) > _LONGEST_FOUND:
+        found = f"{found[:_LONGEST_FOUND]}..."
+    return f"{place}: {item['msg'].removeprefix('Value error, ')} (found {found})"
 
 
 def _resolved(config: Config, folder: Path) -> Config:

@@ -15,6 +15,9 @@ from gbx_beamline.records import TwoTime
 _ASYMMETRY = 1e-5
 """Largest relative difference between C(t1, t2) and C(t2, t1) that counts as rounding."""
 
+_LARGEST = 1e12
+"""Of a correlation. The largest that two frames can have is the number of pixels over the photons in one."""
+
 NO_COUNTS = "imported map: pixels and counts are not known"
 """Note of every such map."""
 
@@ -77,7 +80,15 @@ def adopt_maps(
     else:
         notes.append(f"baseline {baseline} as told")
     notes.append(NO_COUNTS)
-    return _as_two_time(maps + (1 - baseline), frame_time), notes
+    maps = maps + (1 - baseline)
+    largest = float(np.max(np.abs(maps), initial=0.0, where=np.isfinite(maps)))
+    if largest > _LARGEST:
+        raise MapError(
+            f"{name} has values up to {largest:.3g}",
+            needed=f"correlations, at most {_LARGEST:g}",
+            action="check how it was made; it may hold counts or be damaged",
+        )
+    return _as_two_time(maps, frame_time), notes
 
 
 def _as_stack(array: NDArray[Any], name: str) -> NDArray[np.float64]:

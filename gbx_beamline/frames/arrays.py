@@ -14,6 +14,7 @@ from gbx_beamline.errors import SeriesError
 from gbx_beamline.frames.bounds import check_frames, region_bounds
 from gbx_beamline.frames.series import Series, build_series, check_pixels
 from gbx_beamline.records import Geometry, Region
+from gbx_beamline.untrusted import UNREADABLE, check_numpy
 
 LARGEST_NPZ = 4 * 2**30
 """Bytes. A compressed .npz has to be unpacked as a whole; larger series belong in a file read in blocks."""
@@ -122,8 +123,9 @@ def _cut(frames: NDArray[Any], start: int, stop: int, region: Region | None) -> 
 
 def _load_npy(path: Path) -> NDArray[Any]:
     try:
+        check_numpy(path, path.stat().st_size)
         return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
@@ -131,7 +133,7 @@ def _open_npz(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
-    except (OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
     if size > LARGEST_NPZ:
         raise SeriesError(
@@ -139,13 +141,17 @@ def _open_npz(path: Path) -> Any:
             needed=f"at most {LARGEST_NPZ / 2**30:.0f} GiB in a .npz",
             action="store the frames as .npy or HDF5, which are read in blocks",
         )
-    return np.load(path, allow_pickle=False)
+    try:
+        check_numpy(path, LARGEST_NPZ)
+        return np.load(path, allow_pickle=False)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def _member(path: Path, archive: Any, key: str) -> NDArray[Any]:
     try:
         return np.asarray(archive[key])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 

@@ -1,9 +1,18 @@
-"""Which frames and which rectangle of the detector a caller asks for."""
+"""Which frames and which rectangle of the detector a caller asks for, and how much there can be at all."""
 
 from __future__ import annotations
 
 from gbx_beamline.errors import SeriesError
 from gbx_beamline.records import Region
+
+MOST_FRAMES = 2**26
+"""Of a series: hours at the detector's highest rate. Lists of frames are made before any is read."""
+
+MOST_PIXELS = 2**28
+"""Of a frame: fifteen times the largest detector's."""
+
+LARGEST_CHUNK = 2**30
+"""Bytes that one chunk unpacks to: HDF5 unpacks it whole, whatever part is asked for."""
 
 
 def check_frames(start: int, stop: int, frames: int, name: str) -> None:

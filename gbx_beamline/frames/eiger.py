@@ -18,7 +18,7 @@ from gbx_beamline.frames.decode import read_frames
 from gbx_beamline.frames.eiger_fields import read_header
 from gbx_beamline.frames.eiger_header import EigerHeader, choose_frame_time
 from gbx_beamline.frames.layout import read_layout
-from gbx_beamline.frames.links import open_hdf5
+from gbx_beamline.frames.links import DAMAGE, Roots, open_hdf5
 from gbx_beamline.frames.series import Series, absent_frames, build_series, check_pixels
 from gbx_beamline.records import Bools, Region
 
@@ -34,20 +34,24 @@ class EigerFile:
         path: Master (filewriter-1 or NXmx), or one data file.
         allow_incomplete: True ends the series with the last frame that exists, and reads absent frames before
             that as zeros (see ``present``); False refuses to read a range with absent frames.
+        roots: Folders below which the file and all that it leads to must lie, for a path that no person named; None =
+            anywhere.
 
     Raises:
         SeriesError: no complete HDF5 file, or no series of images in it.
     """
 
-    def __init__(self, path: Path | str, *, allow_incomplete: bool = False) -> None:
+    def __init__(self, path: Path | str, *, allow_incomplete: bool = False, roots: Roots = None) -> None:
         self.path = Path(path)
         self.allow_incomplete = allow_incomplete
-        self.header = read_header(self.path)
+        self._roots = roots
+        self.header = read_header(self.path, roots)
         layout = read_layout(
             self.path,
             expected=self.header.expected_frames,
             frame_shape=self.header.shape,
             dtype=self.header.dtype,
+            roots=roots,
         )
         check_pixels(layout.shape, layout.dtype, str(self.path), promised=bool(layout.missing))
         self._layout = layout.without_tail() if allow_incomplete else layout
@@ -92,6 +96,12 @@ class EigerFile:
         """Those that do not depend on which data files are absent now, and so may be stored elsewhere."""
         return self.header.notes + self._misfit + self._layout.notes
 
+    def ends(self) -> list[int]:
+        """First and last frame of each stretch that lies in one data set."""
+        low = {piece.first for piece in self._layout.pieces}
+        high = {piece.first + piece.count - 1 for piece in self._layout.pieces}
+        return sorted(frame for frame in low | high if 0 <= frame < self.shape[0])
+
     def pixel_mask(self) -> NDArray[np.uint32] | None:
         """(y, x) bits of the detector's mask, 0 = good, and ``masks.NO_SOURCE`` where a virtual data set covers
         nothing; None where the file masks nothing, or its mask does not fit the frames (``notes`` say so)."""
@@ -121,12 +131,12 @@ class EigerFile:
                 if handle is None or opened != piece.file:
                     if handle is not None:
                         handle.close()
-                    handle, opened = open_hdf5(piece.file), piece.file
+                    handle, opened = open_hdf5(piece.file, self._roots), piece.file
                 dataset = handle[piece.dataset]
                 assert isinstance(dataset, h5py.Dataset)
                 shift = piece.offset - piece.first
                 read_frames(dataset, low + shift, high + shift, (rows, columns), out[low - start : high - start])
-        except OSError as error:
+        except DAMAGE as error:
             raise SeriesError(
                 f"{opened}: {' '.join(str(error).split())}",
                 needed="undamaged frames",

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import constants
 
+from gbx_beamline.errors import SeriesError
 from gbx_beamline.frames import units
+from gbx_beamline.frames.bounds import MOST_PIXELS
 from gbx_beamline.frames.eiger_header import BEAM, DETECTOR, SPECIFIC, EigerHeader
-from gbx_beamline.frames.links import open_hdf5
+from gbx_beamline.frames.links import DAMAGE, Roots, open_hdf5, within
 
 _TEXTS = {
     "description": f"{DETECTOR}/description",
@@ -34,21 +36,35 @@ _NUMBERS = {
 }
 
 
-def read_header(path: Path | str) -> EigerHeader:
+def read_header(path: Path | str, roots: Roots = None) -> EigerHeader:
     """Read the header of a master file; nothing in it is required.
+
+    Args:
+        path: The master.
+        roots: Folders below which it must lie; what its links lead to in other files is no part of the header then.
 
     Raises:
         SeriesError: the file does not exist or is no complete HDF5 file.
     """
-    with open_hdf5(Path(path)) as file:
-        return _Reader(file).header()
+    path = Path(path)
+    with open_hdf5(path, roots) as file:
+        try:
+            return _Reader(file, path, roots).header()
+        except DAMAGE as error:
+            raise SeriesError(
+                f"the header of {path} cannot be read ({' '.join(str(error).split())})",
+                needed="an undamaged master",
+                action="copy it again from the detector",
+            ) from error
 
 
 class _Reader:
     """One open file, and the notes gathered while reading it."""
 
-    def __init__(self, file: h5py.File) -> None:
+    def __init__(self, file: h5py.File, path: Path, roots: Roots) -> None:
         self.file = file
+        self._path = path
+        self._roots = roots
         self.notes: list[str] = []
 
     def header(self) -> EigerHeader:
@@ -79,6 +95,9 @@ class _Reader:
 
     def _get(self, path: str) -> h5py.Dataset | None:
         """The data set, or None where it, or the file that a link names, is absent."""
+        if self._roots is not None:
+            node = within(self.file, self._path, path, h5py.Dataset)
+            return None if node is None or node.is_virtual or node.external else node
         try:
             node = self.file.get(path)
         except OSError:
@@ -210,7 +229,7 @@ class _Reader:
     def _pixel_mask(self) -> NDArray[np.uint32] | None:
         for path in (f"{SPECIFIC}/pixel_mask", f"{DETECTOR}/pixel_mask"):
             node = self._get(path)
-            if node is not None and node.ndim == 2 and node.dtype.kind in "ui":
+            if node is not None and node.ndim == 2 and node.dtype.kind in "ui" and (node.size or 0) <= MOST_PIXELS:
                 return node[()].astype(np.uint32)
         self.notes.append("the file holds no pixel_mask: dead and noisy pixels are known only from a mask given")
         return None

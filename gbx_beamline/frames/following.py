@@ -17,6 +17,7 @@ import numpy as np
 
 from gbx_beamline.errors import MissingFramesError, SeriesError
 from gbx_beamline.frames.eiger import EigerFile
+from gbx_beamline.untrusted import confined
 
 SETTLE_SECONDS = 0.5
 """A file that does not count its own images is taken for closed when it has not changed for so long."""
@@ -29,31 +30,6 @@ _PLAIN = re.compile(r"\w[\w.+-]*")
 
 Look = tuple[int, int]
 """Bytes, and time of the last change in ns."""
-
-
-def confined(path: Path | str, roots: Sequence[Path]) -> Path:
-    """The real place of ``path``, whatever links lead there.
-
-    Args:
-        path: Absolute; it need not exist.
-        roots: Folders below which it may lie.
-
-    Raises:
-        SeriesError: it lies elsewhere, or is no absolute path.
-    """
-    named = Path(path)
-    if "\0" not in str(named) and named.is_absolute():
-        try:
-            real = named.resolve()
-        except (OSError, RuntimeError):  # a circle of links
-            real = None
-        if real is not None and any(real.is_relative_to(root.resolve()) for root in roots):
-            return real
-    raise SeriesError(
-        f"{str(named)!r} leads out of the folders for data files",
-        needed=f"a place below {' or '.join(map(str, roots)) or 'a folder that is allowed; none is'}",
-        action="add the detector's folder to serve.live.roots, if this is one",
-    )
 
 
 def find_series(folder: Path, *, since: float, sequence: str | None = None) -> str | None:

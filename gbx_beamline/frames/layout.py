@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 
 from gbx_beamline.errors import MissingFramesError, SeriesError
-from gbx_beamline.frames.links import Absent, open_hdf5, resolve
+from gbx_beamline.frames.bounds import MOST_FRAMES
+from gbx_beamline.frames.links import DAMAGE, Absent, Roots, open_hdf5, resolve, within
 from gbx_beamline.frames.parts import Part, Piece, inspect_part
 from gbx_beamline.records import Bools
 
@@ -53,7 +54,12 @@ class Layout:
 
 
 def read_layout(
-    path: Path, *, expected: int | None, frame_shape: tuple[int, int] | None, dtype: np.dtype[Any] | None
+    path: Path,
+    *,
+    expected: int | None,
+    frame_shape: tuple[int, int] | None,
+    dtype: np.dtype[Any] | None,
+    roots: Roots = None,
 ) -> Layout:
     """Find every frame that a master promises.
 
@@ -62,32 +68,51 @@ def read_layout(
         expected: Frames that the header promises (nimages x ntrigger), if it says so.
         frame_shape: (y, x) of the header, used where no data file exists.
         dtype: Pixel type of the header, used where no data file exists.
+        roots: Folders below which the master and whatever it leads to must lie; None = anywhere.
 
     Raises:
-        SeriesError: no frames are named; data files disagree on shape or type.
+        SeriesError: no frames are named; data files disagree on shape or type; a damaged file; more frames than any
+            series has.
         MissingFramesError: no data file exists, and the header does not say what they held.
     """
-    with open_hdf5(path) as file:
-        whole, numbered = _named(file)
-    targets = [resolve(path, name) for name in ([whole] if whole is not None else numbered)]
+    try:
+        return _read_layout(path, expected, frame_shape, dtype, roots)
+    except (*DAMAGE, RecursionError) as error:
+        raise SeriesError(
+            f"{path}: {' '.join(str(error).split()) or type(error).__name__}",
+            needed="an undamaged master",
+            action="copy the files again from the detector",
+        ) from error
+
+
+def _read_layout(
+    path: Path,
+    expected: int | None,
+    frame_shape: tuple[int, int] | None,
+    dtype: np.dtype[Any] | None,
+    roots: Roots,
+) -> Layout:
+    with open_hdf5(path, roots) as file:
+        whole, numbered = _named(file, path, roots)
+    targets = [resolve(path, name, roots) for name in ([whole] if whole is not None else numbered)]
     if not targets:
         raise SeriesError(
             f"{path} names no frames",
             needed="/entry/data/data or /entry/data/data_000001, ...",
             action="give the master file of the series",
         )
-    parts = [target if isinstance(target, Absent) else inspect_part(target) for target in targets]
+    parts = [target if isinstance(target, Absent) else inspect_part(target, roots) for target in targets]
     names = [target.name if isinstance(target, Absent) else target.file.name for target in targets]
     sources = [name for part in parts if isinstance(part, Part) for name in part.sources]
     layout = _joined(path, parts, names, expected, frame_shape, dtype)
     return replace(layout, data_files=tuple(sources)) if sources else layout
 
 
-def _named(file: h5py.File) -> tuple[str | None, list[str]]:
+def _named(file: h5py.File, path: Path, roots: Roots) -> tuple[str | None, list[str]]:
     """The one data set with all frames, if there is one, and the numbered ones in order."""
     for folder in ("/entry/data", "/entry", "/"):
         try:
-            group = file.get(folder)
+            group = file.get(folder) if roots is None else within(file, path, folder, h5py.Group)
         except OSError:  # the group is itself a dangling link
             continue
         if not isinstance(group, h5py.Group):
@@ -132,6 +157,12 @@ def _joined(
         )
     starts, end, absences = _placed(parts, expected)
     total = max(end, expected or 0)
+    if total > MOST_FRAMES:
+        raise SeriesError(
+            f"{path} promises {total:,} frames",
+            needed=f"at most {MOST_FRAMES:,}",
+            action="check nimages and ntrigger in the master, and the numbers of its data files",
+        )
     present = np.zeros(total, dtype=np.bool_)
     pieces: list[Piece] = []
     missing: list[str] = []

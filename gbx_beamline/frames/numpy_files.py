@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gbx_beamline.errors import InputError
+from gbx_beamline.untrusted import UNREADABLE, check_numpy
 
 LARGEST_ARRAY = 4 * 2**30
 """Bytes that one file may unpack to."""
@@ -31,6 +30,7 @@ def read_array(path: Path | str, *, key: str, what: str, error: type[InputError]
     path = Path(path)
     needed = f"a .npy file, or a .npz file with {key!r}"
     try:
+        check_numpy(path, LARGEST_ARRAY)
         with path.open("rb") as file:
             content: Any = np.load(file, allow_pickle=False)
             if not isinstance(content, np.lib.npyio.NpzFile):
@@ -41,7 +41,7 @@ def read_array(path: Path | str, *, key: str, what: str, error: type[InputError]
         raise error(
             f"{what} {path}: {problem.strerror or problem}", needed=needed, action="check the path"
         ) from problem
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+    except UNREADABLE as problem:
         raise error(
             f"{what} {path} is no NumPy file: {problem}", needed=needed, action="write it with numpy.save"
         ) from problem
@@ -54,11 +54,4 @@ def _member(
     if chosen is None:
         found = ", ".join(sorted(archive.files)) or "nothing"
         raise error(f"{what} {path} holds {found}", needed=needed, action="name the array so, or save it alone")
-    size = max((item.file_size for item in archive.zip.infolist()), default=0) if archive.zip is not None else 0
-    if size > LARGEST_ARRAY:
-        raise error(
-            f"{what} {path} unpacks to {size / 2**30:.1f} GiB",
-            needed=f"at most {LARGEST_ARRAY / 2**30:.0f} GiB",
-            action="check how it was made",
-        )
     return archive[chosen]

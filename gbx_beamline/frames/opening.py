@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ def open_series(
     allow_incomplete: bool = False,
     mask: NDArray[Any] | None = None,
     frame_time: float | None = None,
+    roots: Sequence[Path] | None = None,
 ) -> Series:
     """Open a frame series. Pixels stay where they are until they are read.
 
@@ -34,6 +36,8 @@ def open_series(
             holes in time (``Series.present`` is False there).
         mask: (y, x) bool, True = good, beside what the detector's file masks.
         frame_time: s between frames; wins over the file, and is needed where the data do not say it.
+        roots: For a Tiled node, whose paths no person named: as in
+            :func:`gbx_beamline.frames.tiled_node.series_from_node`.
 
     Raises:
         SeriesError: the target does not exist, is damaged, or holds no series of numeric images; no frame time;
@@ -44,7 +48,9 @@ def open_series(
     if hasattr(target, "structure_family"):
         from gbx_beamline.frames.tiled_node import series_from_node
 
-        return series_from_node(target, allow_incomplete=allow_incomplete, mask=mask, frame_time=frame_time)
+        return series_from_node(
+            target, allow_incomplete=allow_incomplete, mask=mask, frame_time=frame_time, roots=roots
+        )
     if not isinstance(target, str | Path):
         raise SeriesError(
             f"a {type(target).__name__}",

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from gbx_beamline.errors import SeriesError
-from gbx_beamline.frames.links import Absent, Place, beside, open_hdf5, resolve
+from gbx_beamline.frames.bounds import LARGEST_CHUNK, MOST_FRAMES, MOST_PIXELS
+from gbx_beamline.frames.links import Absent, Place, Roots, beside, open_hdf5, resolve
 from gbx_beamline.records import Bools
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
@@ -48,13 +49,18 @@ class Part:
     """Number of the first frame in the whole series, from 1, where the file says so."""
 
 
-def inspect_part(place: Place) -> Part:
+def inspect_part(place: Place, roots: Roots = None) -> Part:
     """Look at one data set without reading pixels.
 
+    Args:
+        place: Where it is.
+        roots: Folders below which its file, and those of a virtual data set, must lie.
+
     Raises:
-        SeriesError: no stack of numeric images, or a virtual data set that cannot be resolved.
+        SeriesError: no stack of numeric images, one beyond all bounds, pixels kept in a file of another kind, or a
+            virtual data set that cannot be resolved.
     """
-    with open_hdf5(place.file) as file:
+    with open_hdf5(place.file, roots) as file:
         dataset = file[place.dataset]
         assert isinstance(dataset, h5py.Dataset)
         _check_stack(place, dataset)
@@ -62,7 +68,7 @@ def inspect_part(place: Place) -> Part:
             return _plain(place, dataset)
         shape, dtype = dataset.shape, dataset.dtype
         mappings = [(m.file_name, m.dset_name, _box(m.vspace), _box(m.src_space)) for m in dataset.virtual_sources()]
-    return _virtual(place, shape, dtype, mappings)
+    return _virtual(place, shape, dtype, mappings, roots)
 
 
 def _check_stack(place: Place, dataset: h5py.Dataset) -> None:
@@ -71,6 +77,20 @@ def _check_stack(place: Place, dataset: h5py.Dataset) -> None:
             f"{place.file.name}{place.dataset} has shape {dataset.shape} and dtype {dataset.dtype}",
             needed="a stack of numeric images, (frames, rows, columns)",
             action="give the master file of a frame series",
+        )
+    if dataset.external:
+        raise SeriesError(
+            f"{place.file.name}{place.dataset} keeps its pixels outside of HDF5, in {dataset.external[0][0]!r}",
+            needed="frames in the file itself, or in data files that it links to",
+            action="copy the frames into an HDF5 file",
+        )
+    chunk = int(np.prod(dataset.chunks or (1,), dtype=object)) * dataset.dtype.itemsize
+    pixels = dataset.shape[1] * dataset.shape[2]
+    if dataset.shape[0] > MOST_FRAMES or pixels > MOST_PIXELS or chunk > LARGEST_CHUNK:
+        raise SeriesError(
+            f"{place.file.name}{place.dataset} declares the shape {dataset.shape} in chunks of {chunk:,} bytes",
+            needed=f"at most {MOST_FRAMES:,} frames of {MOST_PIXELS:,} pixels in chunks of {LARGEST_CHUNK:,} bytes",
+            action="check how the file was written",
         )
 
 
@@ -120,6 +140,7 @@ def _virtual(
     shape: tuple[int, int, int],
     dtype: np.dtype[Any],
     mappings: list[tuple[str, str, Box | None, Box | None]],
+    roots: Roots,
 ) -> Part:
     present = np.zeros(shape[0], dtype=np.bool_)
     broken = np.zeros(shape[0], dtype=np.bool_)
@@ -133,7 +154,7 @@ def _virtual(
         target = _full(shape) if selected is None else selected
         low, high = target[0][0], target[1][0] + 1
         covered[target[0][1] : target[1][1] + 1, target[0][2] : target[1][2] + 1] = True
-        part, name = _source(place, file_name, dataset_name)
+        part, name = _source(place, file_name, dataset_name, roots)
         sources.append(name)
         if isinstance(part, Absent):
             missing.append(part.name)
@@ -181,7 +202,7 @@ def _virtual(
     )
 
 
-def _source(place: Place, file_name: str, dataset_name: str) -> tuple[Part | Absent, str]:
+def _source(place: Place, file_name: str, dataset_name: str, roots: Roots) -> tuple[Part | Absent, str]:
     if "%" in file_name + dataset_name:
         raise SeriesError(
             f"{place.file.name}{place.dataset} names its sources by the pattern {file_name}:{dataset_name}",
@@ -191,10 +212,10 @@ def _source(place: Place, file_name: str, dataset_name: str) -> tuple[Part | Abs
     file = place.file if file_name == "." else beside(place.file, file_name)
     if file == place.file and dataset_name.strip("/") == place.dataset.strip("/"):
         return Absent(file.name, "is its own source"), file.name
-    found = resolve(file, dataset_name)
+    found = resolve(file, dataset_name, roots)
     if isinstance(found, Absent):
         return found, found.name
-    return inspect_part(found), found.file.name
+    return inspect_part(found, roots), found.file.name
 
 
 def _cut(pieces: list[Piece], begin: int, end: int, first: int) -> list[Piece]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gbx_beamline.errors import MissingFramesError, SeriesError
 from gbx_beamline.frames import masks
-from gbx_beamline.frames.bounds import check_frames, region_bounds
+from gbx_beamline.frames.bounds import MOST_FRAMES, MOST_PIXELS, check_frames, region_bounds
 from gbx_beamline.records import Bools, FrameSource, Geometry, Region
 
 BLOCK_BYTES = 2**26
@@ -207,6 +207,12 @@ def check_pixels(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, *, pro
             f"{name}: pixels of dtype {dtype}",
             needed="integers or floating-point numbers",
             action="convert the frames to counts",
+        )
+    if shape[0] > MOST_FRAMES or shape[1] * shape[2] > MOST_PIXELS:
+        raise SeriesError(
+            f"{name}: {shape[0]:,} frames of {shape[1]:,} x {shape[2]:,} pixels",
+            needed=f"at most {MOST_FRAMES:,} frames of {MOST_PIXELS:,} pixels",
+            action="check what the file or its header declares",
         )
     if 0 in shape[1:] or (shape[0] == 0 and not promised):
         raise SeriesError(

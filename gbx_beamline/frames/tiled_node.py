@@ -7,7 +7,7 @@ behaves like one will do.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlparse
@@ -19,7 +19,9 @@ from gbx_beamline.frames.eiger import EigerFile, choose_frame_time
 from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 from gbx_beamline.frames.node_facts import filled_from_configuration, header_from_facts
 from gbx_beamline.frames.node_frames import JoinedFiles, NodeFrames, PresentFrames, absent_on_server
+from gbx_beamline.frames.quarantine import examine
 from gbx_beamline.frames.series import Series, build_series
+from gbx_beamline.untrusted import lies_below
 
 IMAGE_SUFFIX = "_image"
 MASK_SUFFIX = "_pixel_mask"
@@ -32,6 +34,7 @@ def series_from_node(
     mask: np.ndarray[Any, Any] | None = None,
     frame_time: float | None = None,
     prefer: Literal["direct", "http"] = "direct",
+    roots: Sequence[Path] | None = None,
 ) -> Series:
     """Open the frames behind a Tiled node.
 
@@ -42,6 +45,8 @@ def series_from_node(
         mask: (y, x) bool, True = good, beside the detector's.
         frame_time: s; wins over what is stored.
         prefer: "direct" reads the registered files where they are readable on this machine; "http" never does.
+        roots: Folders below which registered files are read directly, after a process of its own has looked at them;
+            frames of others come over HTTP. None trusts the catalog with any path and any file.
 
     Returns:
         The series; its metadata holds the run's start document as ``start``.
@@ -56,9 +61,11 @@ def series_from_node(
     name = f"{key} of run {uid[:8]}" if uid else f"{key} in Tiled"
     mimetype, parameters, uris = _source_of(image)
     _check_rank(image, name)
-    files = _local_files(uris) if prefer == "direct" and mimetype == EIGER_MIMETYPE else None
+    files = _local_files(uris, roots) if prefer == "direct" and mimetype == EIGER_MIMETYPE else None
     if files is not None:
-        joined = JoinedFiles([EigerFile(path) for path in files])
+        if roots is not None:
+            examine(files, roots)
+        joined = JoinedFiles([EigerFile(path, roots=roots) for path in files])
         header, pixel_mask = joined.files[0].header, joined.files[0].pixel_mask()
         reader: JoinedFiles | NodeFrames = joined
         frames = NodeFrames.frames_of(image)
@@ -154,19 +161,26 @@ def _source_of(image: Any) -> tuple[str, Mapping[str, Any], list[str]]:
     return sources[0].mimetype, sources[0].parameters or {}, [asset.data_uri for asset in assets]
 
 
-def _local_files(uris: list[str]) -> list[Path] | None:
-    """Paths of the files, or None where one of them is not readable on this machine."""
+def _local_files(uris: list[str], roots: Sequence[Path] | None) -> list[Path] | None:
+    """Paths of the files, or None where one of them is not readable on this machine, or not to be read here."""
     paths: list[Path] = []
     for uri in uris:
         parsed = urlparse(uri)
         if parsed.scheme != "file" or parsed.hostname not in (None, "localhost"):
             return None
         # Tiled writes paths into URIs as they are, other writers quote them.
-        found = [path for text in (parsed.path, unquote(parsed.path)) if os.access(path := Path(text), os.R_OK)]
-        if not found:
+        found = [path for text in (parsed.path, unquote(parsed.path)) if _readable(path := Path(text))]
+        if not found or (roots is not None and lies_below(found[0], roots) is None):
             return None
         paths.append(found[0])
     return paths or None
+
+
+def _readable(path: Path) -> bool:
+    try:
+        return os.access(path, os.R_OK)
+    except ValueError:  # a zero byte in the name
+        return False
 
 
 def _check_rank(image: Any, name: str) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gbx_beamline.errors import DependencyError, InputError
 from gbx_beamline.learning._store_description import in_json
 from gbx_beamline.learning._store_files import said_in_words, write_whole
+from gbx_beamline.untrusted import parse_json
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -51,14 +52,14 @@ def arrays_in(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
     safetensors = _safetensors()
     try:
         return safetensors.numpy.load(content)
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path} holds no arrays ({error})", needed="a safetensors file", action=RESTORE) from error
 
 
 def json_in(content: bytes, path: Path) -> Any:
     """Content of a JSON file; ``path`` is what an error names."""
     try:
-        return json.loads(content)
+        return parse_json(content)
     except ValueError as error:
         raise InputError(f"{path} is no JSON", needed="valid JSON", action=RESTORE) from error
 

@@ -11,6 +11,7 @@ from gbx_beamline.errors import InputError
 from gbx_beamline.learning._store_description import in_json
 from gbx_beamline.learning._store_files import said_in_words, write_whole
 from gbx_beamline.learning._store_folder import StoredModel
+from gbx_beamline.untrusted import read_json
 
 EVALUATIONS = "evaluations"
 """Folder of a store."""
@@ -35,7 +36,7 @@ def read_evaluation(directory: Path, model: StoredModel) -> dict[str, Any] | Non
         return None
     action = f"run `gbx evaluate {model.id}`"
     try:
-        found = json.loads(path.read_bytes())
+        found = read_json(path)
         of, report = found["model"], dict(found["report"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(f"{path} is no evaluation", needed="what `gbx evaluate` writes", action=action) from error

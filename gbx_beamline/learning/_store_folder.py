@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from gbx_beamline.errors import InputError
 from gbx_beamline.learning._store_arrays import RESTORE, arrays_in, json_in
 from gbx_beamline.learning._store_description import FORMAT, FORMAT_VERSION, ModelDescription, digest_of
 from gbx_beamline.learning._store_files import said_in_words
+from gbx_beamline.untrusted import read_json
 
 DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -97,11 +97,14 @@ class StoredModel:
             )
         path = _inside(self.folder, file)
         with said_in_words(path, action=RESTORE):
-            content = path.read_bytes()
+            # One byte more than there should be tells enough: a larger file is not to fill the memory.
+            with path.open("rb") as opened:
+                content = opened.read(facts.bytes + 1)
+            size = path.stat().st_size
         found = hashlib.sha256(content).hexdigest()
         if found != facts.sha256:
             raise InputError(
-                f"{path} has the sha256 {found[:12]}... and {len(content):,} bytes",
+                f"{path} has the sha256 {found[:12]}... and {size:,} bytes",
                 needed=f"{facts.sha256[:12]}... and {facts.bytes:,} bytes, as {DESCRIPTION} says",
                 action=f"do not use it: the file was changed or damaged; {RESTORE}",
             )
@@ -153,7 +156,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"no folder {folder}", needed="a model folder", action="check the path, or see `gbx models list`"
         )
     try:
-        content = json.loads(_inside(folder, DESCRIPTION).read_bytes())
+        content = read_json(_inside(folder, DESCRIPTION))
         found = (content["format"], content["format_version"])
     except FileNotFoundError as error:
         raise InputError(

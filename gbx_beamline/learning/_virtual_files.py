@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 
 from gbx_beamline.errors import InputError
 from gbx_beamline.records import PixelGroups, TwoTime
+from gbx_beamline.untrusted import UNREADABLE, check_numpy
+
+_LARGEST = 4 * 2**30
+"""Bytes of one shot."""
 
 _ARRAYS = ("diagonal", "pixels", "mean_counts", "frame_means", "valid_frames", "static_baseline", "saturated", "q_par")
 
@@ -64,6 +68,7 @@ def read_two_time(path: Path) -> TwoTime:
         InputError: no such file, or none of ours.
     """
     try:
+        check_numpy(path, _LARGEST)
         with np.load(path, allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         facts = json.loads(str(arrays.pop("facts")))
@@ -76,7 +81,7 @@ def read_two_time(path: Path) -> TwoTime:
             groups=tuple(_groups(one) for one in facts["groups"]),
             **arrays,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{path} holds no shot of a virtual experiment ({error})",
             needed="a file that prepare_suite wrote",

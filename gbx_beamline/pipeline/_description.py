@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import reprlib
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,14 +33,25 @@ def describe_start(start: Mapping[str, Any], *, source: str) -> ScanInfo:
         sample = sample.get("name")
     return ScanInfo(
         run_uid=str(start["uid"]),
-        sample=None if sample is None else str(sample),
+        sample=str(sample) if isinstance(sample, str | int | float) else None,
         temperature=(stated := stated_temperature(start)[0]),
         temperature_set=stated,
-        started=start.get("time"),
+        started=_moment(start.get("time")),
         truth=start.get("truth"),
-        reference=None if (reference := start.get("reference")) is None else str(reference),
+        reference=reference if isinstance(reference := start.get("reference"), str) else None,
         source=source,
     )
+
+
+def _moment(value: object) -> float | None:
+    """Unix time, s; None where the document says something else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        moment = float(value)
+    except OverflowError:
+        return None
+    return moment if math.isfinite(moment) else None
 
 
 def _describe_file(series: Series) -> ScanInfo:
@@ -74,11 +86,11 @@ def stated_temperature(start: Mapping[str, Any]) -> tuple[float | None, str | No
         return None, None
     try:
         kelvin = float(value) + zero
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         kelvin = math.nan
     if not (math.isfinite(kelvin) and kelvin > 0):
         unit = "kelvin" if key == "temperature" else "degrees Celsius"
-        return None, f"temperature unknown: {key} is {value!r}, not a number of {unit}"
+        return None, f"temperature unknown: {key} is {reprlib.repr(value)}, not a number of {unit}"
     return kelvin, None
 
 

@@ -29,6 +29,7 @@ import numpy as np
 
 from gbx_beamline.errors import DependencyError, InputError
 from gbx_beamline.simulation._ensemble_table import as_table
+from gbx_beamline.untrusted import read_json
 
 if TYPE_CHECKING:
     from gbx_beamline.simulation._ensemble_members import Layout, Members
@@ -193,7 +194,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        content = json.loads(file.read_bytes())
+        content = read_json(file)
         kind, version = content["format"], content["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(

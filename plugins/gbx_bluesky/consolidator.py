@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -27,6 +28,11 @@ IMAGES = "images"
 PIXEL_MASK = "pixel_mask"
 LEGACY_SPECS = frozenset({"AD_EIGER", "AD_EIGER2"})
 """Resource specs of CHX's older documents, which name a file prefix and a sequence id instead of a master."""
+
+_MALFORMED = (TypeError, KeyError, AttributeError, ValueError, ArithmeticError, RecursionError)
+
+_LARGEST = 2**31
+"""Frames, rows or columns."""
 
 CHUNK_BYTES = 16 * 1024**2
 """Chunks are what clients split large reads by: several frames, so that requests stay few, and bounded in memory."""
@@ -53,17 +59,27 @@ class EigerConsolidator:
         descriptor: Descriptor of the stream.
 
     Raises:
-        SeriesError: the documents tell no shape and the master cannot be read from here.
+        SeriesError: the documents tell no shape and the master cannot be read from here, or are none of Bluesky's.
     """
 
     supported_mimetypes: frozenset[str] = frozenset({EIGER_MIMETYPE})
 
     def __init__(self, stream_resource: StreamResource, descriptor: EventDescriptor) -> None:
-        self.data_key = stream_resource["data_key"]
         self.mimetype = EIGER_MIMETYPE
         self.metadata: dict[str, Any] = {}
         self.assets: list[Asset] = []
         self._frames = 0
+        try:
+            self._take(stream_resource, descriptor)
+        except _MALFORMED as error:
+            raise SeriesError(
+                f"documents that are none of Bluesky's ({type(error).__name__} {error})",
+                needed="a stream resource and a descriptor by Bluesky's schema",
+                action="correct what writes them",
+            ) from error
+
+    def _take(self, stream_resource: StreamResource, descriptor: EventDescriptor) -> None:
+        self.data_key = stream_resource["data_key"]
         self._data_key_document = dict(descriptor["data_keys"].get(self.data_key, {}))
         self._parameters = dict(stream_resource["parameters"])
         self._dataset = self._parameters.get("dataset", IMAGES)
@@ -136,7 +152,7 @@ class EigerConsolidator:
         (its layout) is kept; the layout of a series that is being taken is nothing to look at yet.
         """
         for number in list(self._unread):
-            path = path_from_uri(self.assets[number].data_uri)
+            path = _path(self.assets[number].data_uri)
             if not os.access(path, os.R_OK):
                 continue
             try:
@@ -152,12 +168,12 @@ class EigerConsolidator:
     def _add_master(self, stream_resource: StreamResource) -> _Declared:
         uri = _master_uri(stream_resource["uri"], self._parameters)
         self._unread.append(len(self.assets))
-        self._notes.append(list((self._parameters.get("header") or {}).get("notes", ())))
+        self._notes.append([str(note) for note in (self._parameters.get("header") or {}).get("notes", ())])
         self.assets.append(Asset(data_uri=uri, is_directory=False, parameter="data_uris", num=len(self.assets)))
         if self._parameters.get("spec") not in LEGACY_SPECS:
             return _from_document(self.data_key, self._data_key_document)
         # Old descriptors order shapes (x, y, n) or (n, y, x) and tell no dtype: the file is the truth.
-        path = path_from_uri(uri)
+        path = _path(uri)
         try:
             file = EigerFile(path)
         except (InputError, OSError) as error:
@@ -175,10 +191,22 @@ class EigerConsolidator:
         return _Declared(frames, (rows, columns), file.dtype)
 
 
+def _path(uri: str) -> Path:
+    try:
+        return path_from_uri(uri)
+    except ValueError as error:
+        raise SeriesError(
+            f"{uri!r} is no address of a file ({error})",
+            needed="file://localhost/... with an absolute path",
+            action="correct what writes the stream resource",
+        ) from error
+
+
 def _from_document(data_key: str, document: dict[str, Any]) -> _Declared:
     shape = tuple(document.get("shape") or ())
     dtype = document.get("dtype_numpy")
-    if not isinstance(dtype, str) or len(shape) not in (2, 3) or None in shape:
+    sized = all(isinstance(size, int) and 0 < size <= _LARGEST for size in shape)
+    if not isinstance(dtype, str) or len(shape) not in (2, 3) or not sized:
         raise SeriesError(
             f"the descriptor gives {data_key} the shape {list(shape)} and the dtype {dtype}",
             needed="(frames, y, x) or (y, x) and a numpy dtype",

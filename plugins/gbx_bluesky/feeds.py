@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 from ophyd.status import Status
 
 from gbx_beamline.errors import InputError, SeriesError, UnitError
+from gbx_beamline.untrusted import UNREADABLE, check_numpy
 from gbx_bluesky.temperature import checked_temperature
 from gbx_bluesky.temperature_table import Point, TemperatureTable
+
+_LARGEST_MOVIE = 64 * 2**30
+"""Bytes; a .npy file stays on disk."""
 
 LOWEST_Q = 1e4
 """1/m. Momentum transfers below it were given in 1/Angstrom."""
@@ -123,15 +127,16 @@ class ReplayFeed:
         """
         path = Path(path)
         try:
+            check_numpy(path, _LARGEST_MOVIE)
             content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
-        except (OSError, ValueError) as error:
+            if isinstance(content, np.ndarray):
+                return cls(content)
+            with content:
+                movies = {key: array for key in content.files if (array := content[key]).ndim == 3}
+        except UNREADABLE as error:
             raise SeriesError(
                 f"{path}: {error}", needed="a .npy or .npz file with a movie", action="check the path"
             ) from error
-        if isinstance(content, np.ndarray):
-            return cls(content)
-        with content:
-            movies = {key: array for key in content.files if (array := content[key]).ndim == 3}
         if len(movies) != 1:
             raise SeriesError(
                 f"{path} holds {len(movies)} three-dimensional arrays",

@@ -17,6 +17,7 @@ from bluesky_tiled_plugins.writing.tiled_writer import TiledWriter
 from event_model import RunRouter, unpack_event_page
 from tiled.client.container import Container
 
+from gbx_beamline.catalog.access import RUN_TAGS_KEY, run_tags
 from gbx_beamline.catalog.connect import connect
 from gbx_bluesky.backup import Journal, replay
 from gbx_bluesky.legacy_eiger import SPEC_TO_MIMETYPE, EigerNormalizer
@@ -62,11 +63,24 @@ def make_run_engine(
 def tiled_writer(raw: Container, *, batch_size: int = 1) -> TiledWriter:
     """A TiledWriter that knows Eiger masters, CHX's old names for them, and pages of side traces.
 
+    A run's access tag is its proposal, ``data_session``, unless its start document names others itself.
+
     Args:
         raw: Container of the raw runs.
         batch_size: Events or stream datums per request.
     """
-    return TiledWriter(raw, normalizer=_PagewiseNormalizer, spec_to_mimetype=SPEC_TO_MIMETYPE, batch_size=batch_size)
+    return TiledWriter(
+        raw,
+        normalizer=_PagewiseNormalizer,
+        patches={"start": _with_access_tags},
+        spec_to_mimetype=SPEC_TO_MIMETYPE,
+        batch_size=batch_size,
+    )
+
+
+def _with_access_tags(start: Any) -> Any:
+    """Whose the run is, for a server with an access policy; another one ignores it."""
+    return {**start, RUN_TAGS_KEY: run_tags(start)}
 
 
 class CatalogWriter:

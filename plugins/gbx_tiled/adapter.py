@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from tiled.utils import path_from_uri
 from gbx_beamline.errors import GbxError, MissingFramesError, SeriesError
 from gbx_beamline.frames.eiger import EigerFile
 from gbx_beamline.frames.node_frames import ABSENT_HEADER, JoinedFiles
+from gbx_beamline.frames.quarantine import examine
+from gbx_tiled.configuration import ROOTS_VARIABLE
 
 FAILED_DEPENDENCY = 424
 """HTTP status for files that are absent or not what was registered. Tiled's client shows the words of an answer
@@ -34,6 +37,7 @@ class EigerAdapter(Adapter[ArrayStructure]):
     Args:
         masters: Paths of the masters, in acquisition order.
         structure: What was registered.
+        roots: Folders below which the masters, and what they lead to, must lie.
         dataset: "images" or "pixel_mask".
         masked: False for the mask of a master that masks nothing: all zeros.
     """
@@ -45,6 +49,7 @@ class EigerAdapter(Adapter[ArrayStructure]):
         masters: Sequence[Path],
         structure: ArrayStructure,
         *,
+        roots: Sequence[Path],
         dataset: str = "images",
         masked: bool = True,
         metadata: dict[str, Any] | None = None,
@@ -52,6 +57,7 @@ class EigerAdapter(Adapter[ArrayStructure]):
     ) -> None:
         super().__init__(structure, metadata=metadata, specs=specs)
         self._masters = tuple(masters)
+        self._roots = roots
         self._dataset = dataset
         self._masked = masked
 
@@ -69,10 +75,16 @@ class EigerAdapter(Adapter[ArrayStructure]):
         """Tiled's way to make the adapter of a registered node; further parameters are for readers, not for us."""
         assets = [asset for asset in data_source.assets if asset.parameter == "data_uris"]
         assets.sort(key=lambda asset: asset.num or 0)
-        masters = [path_from_uri(asset.data_uri) for asset in assets]
+        try:
+            masters = [path_from_uri(asset.data_uri) for asset in assets]
+        except ValueError as error:
+            raise HTTPException(FAILED_DEPENDENCY, f"no address of a file is registered: {error}") from error
+        roots = _roots(masters)
         structure = data_source.structure
         assert structure is not None
-        return cls(masters, structure, dataset=dataset, masked=masked, metadata=node.metadata_, specs=node.specs)
+        return cls(
+            masters, structure, roots=roots, dataset=dataset, masked=masked, metadata=node.metadata_, specs=node.specs
+        )
 
     def read(self, slice: NDSlice = NDSlice(...)) -> NDArray[Any]:  # noqa: A002, B008 (Tiled passes it by this name)
         """The part that ``slice`` selects.
@@ -93,7 +105,8 @@ class EigerAdapter(Adapter[ArrayStructure]):
         return whole[tuple(slice)] if slice else whole
 
     def _read_mask(self, selection: tuple[Any, ...]) -> NDArray[Any]:
-        mask = EigerFile(self._masters[0]).pixel_mask()
+        examine(self._masters[:1], self._roots)
+        mask = EigerFile(self._masters[0], roots=self._roots).pixel_mask()
         if mask is None and not self._masked:
             mask = np.zeros(self.structure().shape, dtype=self.structure().data_type.to_numpy_dtype())
         if mask is None:
@@ -106,7 +119,8 @@ class EigerAdapter(Adapter[ArrayStructure]):
         return mask[selection]
 
     def _read_frames(self, selection: tuple[Any, ...]) -> NDArray[Any]:
-        source = JoinedFiles([EigerFile(path) for path in self._masters])
+        examine(self._masters, self._roots)
+        source = JoinedFiles([EigerFile(path, roots=self._roots) for path in self._masters])
         self._check(source.shape, source.dtype)
         axes = [_Axis(item, size) for item, size in zip(selection, self.structure().shape, strict=True)]
         frames, rows, columns = axes
@@ -141,6 +155,15 @@ class _Axis:
         self.bounds = slice(low, max(self.indices, default=-1) + 1)
         # Indices and not a slice: a reversed slice that ends at the low bound would wrap around.
         self.within: Any = np.s_[:] if self.indices.step == 1 else np.asarray(self.indices, dtype=np.intp) - low
+
+
+def _roots(masters: Sequence[Path]) -> tuple[Path, ...]:
+    """The server's folders for detector files; without any, those of the masters themselves.
+
+    Tiled looks only at how a path is written: dots and symbolic links in it lead wherever they like.
+    """
+    named = os.environ.get(ROOTS_VARIABLE, "")
+    return tuple(Path(part) for part in named.split(os.pathsep) if part) or tuple(path.parent for path in masters)
 
 
 def _read_picked(source: JoinedFiles, indices: range, region: tuple[slice, slice]) -> NDArray[Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tiled.structures.core import Spec
 
 from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 
@@ -15,6 +18,26 @@ RESULTS_FOLDER = "results"
 
 SHUTDOWN_SECONDS = 3
 """Grace for open websockets: a viewer that keeps listening must not hold up the end."""
+
+
+CONTAINERS = {"raw": [Spec("CatalogOfBlueskyRuns", version="3.0")], "processed": []}
+"""Top-level containers and their specs; that of the raw runs gives users the client made for Bluesky runs."""
+
+ROOTS_VARIABLE = "GBX_DATA_ROOTS"
+"""Variable of the server process: folders, separated as in PATH, below which the files lie that masters lead to."""
+
+
+def access_control(provider: str, areas: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The part ``access_control`` of a server that several proposals share.
+
+    Such a server also wants ``catalog.top_level_access_tags: [shelves]``, and an authentication provider.
+
+    Args:
+        provider: Name of that provider.
+        areas: Path of each area's container, where it is not called as the area is.
+    """
+    args = {"provider": provider} | ({"areas": dict(areas)} if areas else {})
+    return {"access_policy": "gbx_tiled.access_policy:ProposalAccessPolicy", "args": args}
 
 
 def server_configuration(directory: Path, *, port: int, host: str = "127.0.0.1") -> dict[str, Any]:

@@ -26,10 +26,15 @@ from typing import IO
 import yaml
 from tiled.client import from_uri
 from tiled.client.container import Container
-from tiled.structures.core import Spec
 
 from gbx_beamline.errors import ServiceError
-from gbx_tiled.configuration import FRAMES_FOLDER, RESULTS_FOLDER, server_configuration
+from gbx_tiled.configuration import (
+    CONTAINERS,
+    FRAMES_FOLDER,
+    RESULTS_FOLDER,
+    ROOTS_VARIABLE,
+    server_configuration,
+)
 
 START_SECONDS = 120.0
 """Longest wait for a server to answer; 4 to 19 s are usual, more on a loaded machine."""
@@ -45,9 +50,6 @@ START_ATTEMPTS = 3
 TILED = ("tiled", "serve", "config")
 USERS_LOCK = "users.lock"
 """Each user of a folder's server holds a shared lock on this file; the server ends when it gets an exclusive one."""
-
-CONTAINERS = {"raw": [Spec("CatalogOfBlueskyRuns", version="3.0")], "processed": []}
-"""Top-level containers and their specs; that of the raw runs gives users the client made for Bluesky runs."""
 
 # Requests to our own loopback address never go through a site's HTTP proxy.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -167,7 +169,7 @@ def _start_on(port: int, directory: Path) -> _State:
     configuration = directory / "server.yml"
     configuration.write_text(yaml.safe_dump(server_configuration(directory, port=port)))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TILED_")}
-    environment["TILED_SINGLE_USER_API_KEY"] = key
+    environment |= {"TILED_SINGLE_USER_API_KEY": key, ROOTS_VARIABLE: str(directory / FRAMES_FOLDER)}
     uri = f"http://127.0.0.1:{port}"
     with _private(_log_file(directory)) as log, _server_lock(directory) as lock:
         # A session of its own: Ctrl-C reaches only this process, which then stops the server in order.
@@ -188,7 +190,7 @@ def _start_on(port: int, directory: Path) -> _State:
         with _private(_state_file(directory)) as file:
             file.write(json.dumps(asdict(state)).encode())
         _wait_until_ready(process, state, directory)
-        _ensure_containers(state)
+        ensure_containers(state.uri, state.api_key)
     except BaseException:
         _stop(state, directory)
         raise
@@ -214,8 +216,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], state: _State, directory
             )
 
 
-def _ensure_containers(state: _State) -> None:
-    root = from_uri(state.uri, api_key=state.api_key, trust_env=False)
+def ensure_containers(uri: str, api_key: str) -> None:
+    """Make the containers for raw runs and results in a new catalog on our own machine."""
+    root = from_uri(uri, api_key=api_key, trust_env=False)
     assert isinstance(root, Container)
     try:
         for name, specs in CONTAINERS.items():

@@ -46,7 +46,7 @@ def wait_for(what: str, ready: Callable[[], Any], seconds: float = SECONDS) -> A
 class Service:
     """``gbx serve`` on one folder."""
 
-    def __init__(self, folder: Path, **serve: Any) -> None:
+    def __init__(self, folder: Path, *, catalog: dict[str, Any] | None = None, **serve: Any) -> None:
         self.folder = folder
         self.directory = folder / "serve"
         self.catalog_directory = folder / "catalog"
@@ -54,7 +54,7 @@ class Service:
         settings = {
             "analysis": {"rois": {"rings": [{"q": [3e-4, 6e-4]}]}},
             "models": {"infer": False},
-            "catalog": {"directory": str(self.catalog_directory)},
+            "catalog": {"directory": str(self.catalog_directory), **(catalog or {})},
             "serve": {
                 "directory": str(self.directory),
                 "health": {"port": 0},

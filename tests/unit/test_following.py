@@ -12,7 +12,8 @@ from eiger_files import numbered_frames, write_data
 
 from gbx_beamline.errors import MissingFramesError, SeriesError
 from gbx_beamline.frames import EigerHeader, EigerWriter
-from gbx_beamline.frames.following import PATIENCE_SECONDS, SETTLE_SECONDS, DataFiles, confined, find_series
+from gbx_beamline.frames.following import PATIENCE_SECONDS, SETTLE_SECONDS, DataFiles, find_series
+from gbx_beamline.untrusted import confined
 
 
 class Clock:

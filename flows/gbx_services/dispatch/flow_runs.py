@@ -65,13 +65,16 @@ class PrefectFlowRuns:
         api_url: Of the Prefect server's API.
         deployment: Name of flow and deployment, with a slash between.
         api_key: Of the server, where it wants one.
+        auth: User and password with a colon between, where the server wants those.
     """
 
-    def __init__(self, api_url: str, deployment: str, *, api_key: str | None = None) -> None:
+    def __init__(self, api_url: str, deployment: str, *, api_key: str | None = None, auth: str | None = None) -> None:
         self._api_url = api_url
         self._name = deployment
         self._deployment: UUID | None = None
-        self._client = SyncPrefectClient(api_url, api_key=api_key, httpx_settings={"timeout": _TIMEOUT})
+        self._client = SyncPrefectClient(
+            api_url, api_key=api_key, auth_string=auth, httpx_settings={"timeout": _TIMEOUT}
+        )
 
     def close(self) -> None:
         """Give the connections back."""

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gbx_beamline.frames.following import DataFiles, confined, find_series
+from gbx_beamline.frames.following import DataFiles, find_series
+from gbx_beamline.untrusted import confined
+
+_LATEST = 1e11
+"""Unix time, s: the year 5138. What lies beyond is no time of ours, and may be no float at all."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def announced(start: Mapping[str, Any]) -> Announced | None:
     run, started, folder = start.get("uid"), start.get("time"), start.get("data path")
     if not isinstance(run, str) or not isinstance(folder, str) or not folder.strip():
         return None
-    if isinstance(started, bool) or not isinstance(started, int | float):
+    if isinstance(started, bool) or not isinstance(started, int | float) or not abs(started) < _LATEST:
         return None
     prefix = start.get("file prefix")
     return Announced(
@@ -60,6 +64,6 @@ def _sequence(value: object) -> str | None:
     """A whole number, however it is written: CHX's documents have text, some of it "1234.0"."""
     try:
         number = float(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return str(int(number)) if number.is_integer() and number >= 0 else None

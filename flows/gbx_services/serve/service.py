@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect.settings import PREFECT_API_KEY, PREFECT_API_URL
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 
 from gbx_beamline import __version__, assemble
 from gbx_beamline.catalog import Catalog
@@ -102,9 +102,9 @@ class _Service:
         self._runner = self._own_runner(environment, config_path, stack)
         self._live(config_path, stack)
         sweep = self._sweep = SweepLoop(open_catalog, spool, config, self._swept, self._metrics.retrained)
-        key, catalog = PREFECT_API_KEY.value(), KeptCatalog(open_catalog)
-        deployment = f"{FLOW}/{settings.deployment}"
-        flow_runs = PrefectFlowRuns(api_url, deployment, api_key=None if key is None else key.get_secret_value())
+        catalog, deployment = KeptCatalog(open_catalog), f"{FLOW}/{settings.deployment}"
+        key, auth = PREFECT_API_KEY.value(), PREFECT_API_AUTH_STRING.value()
+        flow_runs = PrefectFlowRuns(api_url, deployment, api_key=key, auth=auth)
         self._dispatcher = Dispatcher(spool, config, catalog, flow_runs, self._metrics, hung=self._hung)
         self._dispatch = DispatchLoop(self._dispatcher, spool)
         self._triggers = self._all_triggers(open_catalog, sweep)

@@ -34,7 +34,7 @@ class KafkaTrigger:
     def __init__(self, settings: KafkaConfig, accept: Accept) -> None:
         self._settings = settings
         self._accept = accept
-        self._consumer_config = _consumer_config(settings)
+        self._consumer_config = consumer_config(settings)
         self._consumer_config["error_cb"] = self._note_error
         self._stopping = threading.Event()
         self._renewing = threading.Event()
@@ -93,7 +93,12 @@ class KafkaTrigger:
         logger.warning("the broker cannot be heard: %s", error)
 
 
-def _consumer_config(settings: KafkaConfig) -> dict[str, Any]:
+def consumer_config(settings: KafkaConfig) -> dict[str, Any]:
+    """Settings of librdkafka, with the password from the environment.
+
+    Raises:
+        ConfigError: the variable that is to hold the password is empty.
+    """
     chosen: dict[str, Any] = {
         # A group that is new begins with what comes: what was before is the sweep's.
         "auto.offset.reset": "latest",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
-from gbx_beamline.catalog import Catalog, Entry, Listing, find_live, list_entries
+from gbx_beamline.catalog import Catalog, Listing, find_live, list_entries, moment_of
 from gbx_viewer.model.runs import RunBook
 
 OVERLAP = 120.0
@@ -53,7 +52,7 @@ class RunFeed:
             since = self._since(what)
             newest = self._newest.get(what, 0.0)
             for page in list_entries(catalog, what, since=since, most=MOST_RUNS):
-                newest = max([newest, *(_moment(what, one) for one in page)])
+                newest = max([newest, *(moment_of(what, one) for one in page)])
                 self._take(changed, hear(page))
             # Only now: a look that broke off in the middle must not hide the older half from the next.
             self._newest[what] = newest
@@ -72,8 +71,3 @@ class RunFeed:
     def _take(changed: Callable[[set[str]], None], uids: Iterable[str]) -> None:
         if found := set(uids):
             changed(found)
-
-
-def _moment(what: Listing, entry: Entry) -> float:
-    value: Any = entry.facts.get("time" if what is Listing.RUNS else "created")
-    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,175 @@
+"""Backup and restore of a catalog in PostgreSQL, with a server of this test's own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from backing_up import everything, fill
+from tiled.client import from_uri
+from tiled.structures.core import Spec
+
+from gbx_beamline.config import parse_config
+from gbx_beamline.errors import InputError, ServiceError
+from gbx_services.backup import make_backup, restore_backup
+from gbx_services.doctor.checking import Level
+from gbx_services.doctor.server import check_server
+from gbx_services.prefect_service import free_port
+from gbx_tiled.configuration import server_configuration
+from gbx_tiled.embedded import CatalogAddress
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+KEY = "0123456789abcdef" * 4
+START_SECONDS = 300.0
+
+
+def _tools() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found and shutil.which("pg_dump") else None
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """Address of a PostgreSQL server of our own, up to the name of a database; it ends with the module."""
+    tools = _tools()
+    if tools is None:
+        if os.environ.get("GBX_SYSTEM") == "1":
+            pytest.fail("GBX_SYSTEM=1, but PostgreSQL is absent: apt-get install postgresql")
+        pytest.skip("PostgreSQL is absent: apt-get install postgresql")
+    # PostgreSQL refuses to run as root; a socket's path may be 107 characters long. Tiled's tables want TCP.
+    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    with tempfile.TemporaryDirectory(prefix="gbx-pg-", dir="/tmp") as made:
+        folder = Path(made)
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+
+        def run(name: str, *arguments: str) -> None:
+            done = subprocess.run(
+                [str(tools / name), *arguments], cwd=folder, capture_output=True, text=True, check=False, **identity
+            )
+            assert done.returncode == 0, done.stderr
+
+        data = str(folder / "data")
+        run("initdb", "--pgdata", data, "--username", "gbx", "--auth", "trust", "--no-sync")
+        port = free_port()
+        options = f"-k {folder} -c listen_addresses=127.0.0.1 -c port={port} -c fsync=off"
+        run("pg_ctl", "--pgdata", data, "--log", str(folder / "log"), "--options", options, "--wait", "start")
+        try:
+            yield f"gbx@127.0.0.1:{port}"
+        finally:
+            run("pg_ctl", "--pgdata", data, "--mode", "immediate", "stop")
+
+
+def databases(address: str, *names: str) -> None:
+    """New, empty databases in place of those of these names."""
+    for name in names:
+        for statement in (f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"):
+            subprocess.run(
+                ["psql", f"postgresql://{address}/postgres", "-qc", statement],
+                check=True,
+                capture_output=True,
+            )
+
+
+def written(folder: Path, address: str) -> Path:
+    """Configuration of a Tiled server with catalog and tables in PostgreSQL."""
+    settings = server_configuration(folder / "shared", port=0)
+    settings["catalog"] |= {
+        "uri": f"postgresql+asyncpg://{address}/gbx_tiled",
+        "writable_storage": [
+            str(folder / "shared" / "arrays"),
+            f"postgresql://{address}/gbx_tables",
+        ],
+    }
+    for name in ("arrays", "frames", "results"):
+        (folder / "shared" / name).mkdir(parents=True, exist_ok=True)
+    path = folder / "tiled.yml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@contextmanager
+def tiled(config: Path, store: Path) -> Iterator[CatalogAddress]:
+    """A Tiled server with this configuration."""
+    port = free_port()
+    uri, log = f"http://127.0.0.1:{port}", config.with_suffix(".log")
+    with ExitStack() as stack:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tiled", "serve", "config", str(config), "--port", str(port)],
+            env=os.environ | {"TILED_SINGLE_USER_API_KEY": KEY},
+            stdout=stack.enter_context(log.open("wb")),
+            stderr=subprocess.STDOUT,
+        )
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            assert process.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
+            try:
+                httpx.get(f"{uri}/api/v1/", trust_env=False).raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.2)
+        root = from_uri(uri, api_key=KEY, trust_env=False)
+        for name, specs in {"raw": [Spec("CatalogOfBlueskyRuns", version="3.0")], "processed": []}.items():
+            if name not in root:
+                root.create_container(name, specs=specs)
+        root.context.close()
+        yield CatalogAddress(uri, KEY, store)
+
+
+def test_a_catalog_in_postgresql_comes_back_in_new_databases(postgres: str, tmp_path: Path) -> None:
+    databases(postgres, "gbx_tiled", "gbx_tables")
+    server, shared = written(tmp_path, postgres), tmp_path / "shared"
+    config = parse_config(
+        {
+            "catalog": {"uri": "http://127.0.0.1:1", "store": str(shared / "results")},
+            "serve": {"directory": str(tmp_path / "serve")},
+            "models": {"directory": str(tmp_path / "models")},
+        }
+    )
+    with tiled(server, shared / "results") as address:
+        fill(address, shared, tmp_path)
+        made = make_backup(config, tmp_path / "backups", tiled_config=server)
+        before = everything(address)
+        with pytest.raises(InputError, match="not empty"):
+            restore_backup(config, made.folder, tiled_config=server)
+    assert not made.missing
+    levels = {check.name: check.level for check in check_server(config, server)}
+    assert levels["server: catalog"] is levels["server: tables"] is Level.OK
+    # Destroyed, all but the detector's own files, which are not ours to keep.
+    databases(postgres, "gbx_tiled", "gbx_tables")
+    for name in ("arrays", "results"):
+        shutil.rmtree(shared / name)
+    restore_backup(config, made.folder, tiled_config=server)
+    with tiled(server, shared / "results") as address:
+        found = everything(address)
+    assert found.keys() == before.keys()
+    for path, held in before.items():
+        assert found[path] == held, path
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(postgres: str, tmp_path: Path) -> None:
+    server = written(tmp_path, postgres)
+    server.write_text(server.read_text().replace("gbx@127", "gbx:hush@127").replace("gbx_tiled", "absent"))
+    config = parse_config({"catalog": {"uri": "http://127.0.0.1:1"}, "models": {"directory": str(tmp_path / "models")}})
+    with pytest.raises(ServiceError, match='database "absent" does not exist') as refused:
+        make_backup(config, tmp_path / "backups", tiled_config=server)
+    assert "hush" not in str(refused.value)
+    assert not list((tmp_path / "backups").glob("2*"))
+    check = next(check for check in check_server(config, server) if check.name == "server: catalog")
+    assert check.level is Level.FAILURE
+    assert "hush" not in check.found
