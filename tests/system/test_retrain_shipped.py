@@ -33,7 +33,7 @@ def test_the_shipped_model_learns_which_scans_were_accepted(
 ) -> None:
     """Photons, correlation, inference, acceptance, data set, evaluation with bounds and map of features, gate."""
     # The gate asks for errors above 1e-22 m^2/s, at all temperatures of a sample.
-    shrink_suites(monkeypatch, diffusivity=(3e-22, 3e-21), activation_energy=(0.01, 0.02))
+    shrink_suites(monkeypatch, groups=8, diffusivity=(3e-22, 3e-21), activation_energy=(0.01, 0.02))
     monkeypatch.setenv("TILED_API_KEY", catalog_address.api_key)
     monkeypatch.delenv(assemble.URI_VARIABLE, raising=False)
     beamtime = SuiteSettings(
