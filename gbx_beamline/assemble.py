@@ -34,6 +34,10 @@ URI_VARIABLE = "GBX_TILED_URI"
 STORE_VARIABLE = "GBX_TILED_STORE"
 """With the other: folder for the arrays of results, which that server reads."""
 
+ROOTS_VARIABLE = "GBX_DATA_ROOTS"
+"""Folders, separated as in PATH, below which the files lie that catalogs and masters lead to: the Tiled server's, and ours
+where the configuration has no ``catalog.roots``."""
+
 
 class CatalogAddress(Protocol):
     """Where a server that was started for us listens, and with which key."""
@@ -138,6 +142,8 @@ def data_roots(config: Config) -> tuple[Path, ...]:
     settings = config.catalog
     if settings.roots is not None:
         return settings.roots
+    if named := os.environ.get(ROOTS_VARIABLE):
+        return tuple(Path(part) for part in named.split(os.pathsep) if part)
     return config.serve.live.roots or (() if server_address(config) else (settings.frames,))
 
 

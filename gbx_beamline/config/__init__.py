@@ -160,7 +160,8 @@ class CatalogConfig(Strict):
     api_key_env: str = "TILED_API_KEY"
     roots: tuple[Path, ...] | None = None
     """Folders below which detector files that the catalog names are read from disk, relative to the working folder;
-    all others come over HTTP. None: those of ``serve.live.roots``, or else the embedded catalog's folder of frames."""
+    all others come over HTTP. None: those of ``GBX_DATA_ROOTS``, else of ``serve.live.roots``, else the embedded
+    catalog's folder of frames."""
 
     @property
     def frames(self) -> Path:

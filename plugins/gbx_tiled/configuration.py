@@ -8,6 +8,7 @@ from typing import Any
 
 from tiled.structures.core import Spec
 
+from gbx_beamline.assemble import ROOTS_VARIABLE as ROOTS_VARIABLE
 from gbx_beamline.frames.mimetype import EIGER_MIMETYPE
 
 FRAMES_FOLDER = "frames"
@@ -22,9 +23,6 @@ SHUTDOWN_SECONDS = 3
 
 CONTAINERS = {"raw": [Spec("CatalogOfBlueskyRuns", version="3.0")], "processed": []}
 """Top-level containers and their specs; that of the raw runs gives users the client made for Bluesky runs."""
-
-ROOTS_VARIABLE = "GBX_DATA_ROOTS"
-"""Variable of the server process: folders, separated as in PATH, below which the files lie that masters lead to."""
 
 
 def access_control(provider: str, areas: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class Node:
         self.tags: Any = None
         self.before_reading: Callable[[], None] = lambda: None
         self.fail_on = ""
+        self.item: dict[str, Any] = {"attributes": {}}
 
     def __contains__(self, key: str) -> bool:
         return key in self.children
@@ -44,6 +45,7 @@ class Node:
         assert key not in self.children
         node = self.children[key] = Node(metadata=metadata)
         node.specs, node.tags, node.before_reading = specs, access_tags, self.before_reading
+        node.item["attributes"]["access_tags"] = access_tags
         return node
 
     def write_array(self, array: Any, *, key: str, access_tags: Any = None) -> None:

@@ -53,7 +53,7 @@ class OneCatalog:
         self.away = False
         self.asked = threading.Semaphore(0)
         self.run = Node(metadata={"start": START})
-        self.run.item = {"attributes": {"access_tags": ["proposal_1"]}}  # type: ignore[attr-defined]
+        self.run.item = {"attributes": {"access_tags": ["proposal_1"]}}
         root: Any = Node()
         self._catalog = _Catalog("http://tiled.example", root, self.run, root)
 

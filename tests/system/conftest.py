@@ -16,6 +16,14 @@ from gbx_beamline import assemble
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Detector files of these tests lie in their temporary folders, and are read from disk as at a beamline."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(assemble.ROOTS_VARIABLE, str(tmp_path_factory.getbasetemp()))
+        yield
+
+
 @pytest.fixture(scope="session")
 def catalog_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the session's catalog; detector files belong in its ``frames``."""

@@ -201,6 +201,7 @@ def test_too_few_new_maps_are_an_outcome(place: Place, prefect_server: None) -> 
     assert place.store.default_id() == place.default
 
 
+@pytest.mark.slow
 def test_a_model_that_is_no_worse_is_promoted_and_rolled_back(
     place: Place, prefect_server: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,6 +269,7 @@ def test_a_model_that_is_no_worse_is_promoted_and_rolled_back(
     assert f"promoted, data set {dataset.id}" in history[2]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_worse_is_kept_back_with_the_reasons(place: Place) -> None:
     publish_many(place.catalog, place.default, 20)
     config = place.configured(retraining={"train": True}, training={"steps": 1, "warmup": 0})
@@ -309,7 +311,8 @@ with assemble.open_catalog(config) as catalog:
 """
 
 
-@pytest.mark.parametrize("when", ["training", pytest.param("judging", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["training", "judging"])
 def test_a_retraining_that_was_killed_goes_on(place: Place, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     from gbx_beamline.learning.training import loop
 
@@ -427,6 +430,7 @@ def test_a_failure_says_why_and_stands_in_nobodys_way(place: Place) -> None:
 # --- frozen proposals
 
 
+@pytest.mark.slow
 def test_nothing_is_promoted_while_a_proposal_that_froze_its_model_measures(place: Place) -> None:
     publish_many(place.catalog, place.default, 20)
     start = {"uid": "frozen-run", "time": time.time() - 3600.0, "data_session": "pass-1"}
