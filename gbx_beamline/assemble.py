@@ -35,8 +35,8 @@ STORE_VARIABLE = "GBX_TILED_STORE"
 """With the other: folder for the arrays of results, which that server reads."""
 
 ROOTS_VARIABLE = "GBX_DATA_ROOTS"
-"""Folders, separated as in PATH, below which the files lie that catalogs and masters lead to: the Tiled server's, and ours
-where the configuration has no ``catalog.roots``."""
+"""Folders, separated as in PATH, below which the files lie that catalogs and masters lead to: the Tiled server's, and
+ours where the configuration has no ``catalog.roots``."""
 
 
 class CatalogAddress(Protocol):
