@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +51,21 @@ def configured(prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return tmp_path
 
 
-def artifacts(prefix: str) -> list[Any]:
-    """Artifacts whose key begins so, oldest first."""
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(like_=f"{prefix}%")))
-    return sorted(found, key=lambda artifact: str(artifact.created))
+@pytest.fixture
+def artifacts(prefect_server: None) -> Callable[[str], list[Any]]:
+    """Artifacts of this test whose key begins so, oldest first: other tests train with the same server."""
+
+    def found(prefix: str) -> list[Any]:
+        with get_client(sync_client=True) as client:
+            kept = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(like_=f"{prefix}%")))
+        return sorted((one for one in kept if one.created >= begun), key=lambda artifact: str(artifact.created))
+
+    begun = datetime.now(UTC)
+    return found
 
 
 def test_a_training_that_was_killed_goes_on_to_the_same_model(
-    configured: Path, monkeypatch: pytest.MonkeyPatch
+    configured: Path, monkeypatch: pytest.MonkeyPatch, artifacts: Callable[[str], list[Any]]
 ) -> None:
     from gbx_beamline.learning.training import loop
     from gbx_flows.train import train
@@ -105,7 +113,9 @@ def test_a_training_that_is_done_is_not_done_again(configured: Path, monkeypatch
     assert train(Path("out"), calibrate=False) == folder
 
 
-def test_from_the_vanilla_model_to_one_for_each_sample(configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_the_vanilla_model_to_one_for_each_sample(
+    configured: Path, monkeypatch: pytest.MonkeyPatch, artifacts: Callable[[str], list[Any]]
+) -> None:
     from gbx_flows.adapt import adapt
     from gbx_flows.finetune import finetune
     from gbx_flows.train import train
