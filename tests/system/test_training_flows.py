@@ -58,7 +58,7 @@ def artifacts(prefect_server: None) -> Callable[[str], list[Any]]:
     def found(prefix: str) -> list[Any]:
         with get_client(sync_client=True) as client:
             kept = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(like_=f"{prefix}%")))
-        return sorted((one for one in kept if one.created >= begun), key=lambda artifact: str(artifact.created))
+        return sorted((one for one in kept if one.created and one.created >= begun), key=lambda one: str(one.created))
 
     begun = datetime.now(UTC)
     return found
