@@ -71,7 +71,7 @@ def test_it_stops_at_the_posteriors_width_and_outlives_the_catalog(service: Serv
     engine(bps.mv(chx.temperature, KELVIN))
     uids: Any = engine(
         measure_until(
-            chx.detector, analysed, figure="gamma", width=0.25, max_scans=8, result_timeout=180.0, least_scans=2, **scan
+            chx.detector, analysed, figure="gamma", width=0.15, max_scans=8, result_timeout=180.0, least_scans=2, **scan
         )
     )
     assert 2 <= len(uids) < 8
@@ -80,7 +80,7 @@ def test_it_stops_at_the_posteriors_width_and_outlives_the_catalog(service: Serv
     assert analysed.answer.judgement is not None
     said = analysed.answer.judgement.said["gamma"]
     assert f"gamma from {len(uids) - 1} scan" in starts[-1]["so_far"]
-    assert said.width <= 0.25
+    assert said.width <= 0.15
     assert said.low / 2.0 < 4.1e17 < said.high * 2.0
 
     killed: list[int] = []
