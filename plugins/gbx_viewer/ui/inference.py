@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QTextBrowser, QToolButton
 
 from gbx_beamline.errors import GbxError
@@ -22,13 +21,11 @@ from gbx_viewer.model.session import Session
 from gbx_viewer.ui.likeness import Likeness
 from gbx_viewer.ui.pages import page
 from gbx_viewer.ui.panel import Panel
-from gbx_viewer.ui.plots import LogAxis, Note, Plot, PlotItem, dress, label, line
+from gbx_viewer.ui.plots import LogAxis, Note, Plot, PlotItem, dress, label, line, warm_colours
 from gbx_viewer.ui.theme import LIGHT, Theme, colour_table
 from gbx_viewer.ui.workers import Workers
 
 _SHIFT = math.log10(ANGSTROM2)
-_WARM = (250.0, 700.0)
-"""K between which the colours of the way run, at least; wider where the sample was."""
 
 
 class InferencePanel(Panel):
@@ -236,16 +233,7 @@ class InferencePanel(Panel):
         self._path.setData(
             [one.log_d for one in steps], [one.fraction for one in steps], pen=line("#ffffff", width=1.4)
         )
-        warm = [one.temperature for one in steps if math.isfinite(one.temperature)]
-        low, high = min([_WARM[0], *warm]), max([_WARM[1], *warm])
-        colours = pg.colormap.get("plasma")
-        assert colours is not None
-        brushes = [
-            QColor(*colours.map((one.temperature - low) / (high - low)))
-            if math.isfinite(one.temperature)
-            else self._theme.quiet
-            for one in steps
-        ]
+        brushes = warm_colours([one.temperature for one in steps], self._theme.quiet)
         current = "" if self._row is None else self._row.uid
         pens = [
             line("#ffffff" if one.uid == current else "#000000", width=2.4 if one.uid == current else 1.0)

@@ -16,13 +16,11 @@ from gbx_viewer.model.likeness import Picture, Placed, placed, read_picture, why
 from gbx_viewer.model.runs import RunRow
 from gbx_viewer.model.saying import ANGSTROM2
 from gbx_viewer.model.session import Session
-from gbx_viewer.ui.plots import Note, Plot, dress, faint, label, line, plain_plot
+from gbx_viewer.ui.plots import Note, Plot, dress, faint, label, line, plain_plot, warm_colours
 from gbx_viewer.ui.theme import LIGHT, Theme
 from gbx_viewer.ui.workers import Workers
 
 _D_RANGE = (LOG_D[0] + math.log10(ANGSTROM2), LOG_D[1] + math.log10(ANGSTROM2))
-_WARM = (250.0, 700.0)
-"""K between which the colours of the sample's scans run, as on the phase map."""
 
 
 class Likeness(pg.GraphicsLayoutWidget):
@@ -120,15 +118,7 @@ class Likeness(pg.GraphicsLayoutWidget):
 
     def _draw_scans(self) -> None:
         scans = self.placed if self.picture is not None else ()
-        warm = [one.temperature for one in scans if math.isfinite(one.temperature)]
-        low, high = min([_WARM[0], *warm]), max([_WARM[1], *warm])
-        colours: Any = pg.colormap.get("plasma")
-        brushes = [
-            colours.map((one.temperature - low) / (high - low), mode="qcolor")
-            if math.isfinite(one.temperature)
-            else self._theme.quiet
-            for one in scans
-        ]
+        brushes = warm_colours([one.temperature for one in scans], self._theme.quiet)
         current, accent = "" if self._row is None else self._row.uid, self._theme.accent
         self._scans.setData(
             [one.x for one in scans],

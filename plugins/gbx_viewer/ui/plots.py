@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pyqtgraph as pg
@@ -21,6 +22,8 @@ AXIS_WIDTH = 62
 """Pixels: plots above each other must begin at the same place."""
 _NOTE_HEIGHT = 18
 """Pixels."""
+_WARM = (250.0, 700.0)
+"""K between which the colours of scans run, at least; wider where the sample was."""
 
 
 class LogAxis(AxisItem):
@@ -133,6 +136,22 @@ def line(colour: QColor | str, *, width: float = 1.6, dashed: bool = False, dott
     """A pen. Lines wider than a pixel are slow to draw where they have many points: keep curves short."""
     style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.DotLine if dotted else Qt.PenStyle.SolidLine
     return pg.mkPen(colour, width=width, style=style)
+
+
+def warm_colours(temperatures: Sequence[float], unknown: str) -> list[QColor]:
+    """Colours of scans by their temperature.
+
+    Args:
+        temperatures: K; NaN = not recorded.
+        unknown: colour of those.
+    """
+    known = [one for one in temperatures if math.isfinite(one)]
+    low, high = min([_WARM[0], *known]), max([_WARM[1], *known])
+    colours: Any = pg.colormap.get("plasma")
+    return [
+        colours.map((one - low) / (high - low), mode="qcolor") if math.isfinite(one) else QColor(unknown)
+        for one in temperatures
+    ]
 
 
 def faint(colour: QColor | str, alpha: int) -> QColor:
