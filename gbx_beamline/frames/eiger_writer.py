@@ -61,6 +61,8 @@ class EigerWriter:
         self.data_files: list[Path] = []
         """Closed data files, in acquisition order."""
         self._file: h5py.File | None = None
+        self._data: h5py.Dataset | None = None
+        """Of that file, as long as it is open."""
         self._in_file = 0
         self._closed = False
         self._check()
@@ -84,8 +86,8 @@ class EigerWriter:
         counts = block.astype(self.dtype)
         if self.pixel_mask is not None:
             counts[:, self.pixel_mask != 0] = np.iinfo(self.dtype).max
-        for frame in counts:
-            self._write(frame)
+        while len(counts):
+            counts = counts[self._write(counts) :]
 
     def close(self) -> Path:
         """Close the last data file and write the master. A second call does nothing.
@@ -166,36 +168,37 @@ class EigerWriter:
     def _data_name(self, number: int) -> str:
         return f"{self.prefix}_data_{number:06d}.h5"
 
-    def _write(self, frame: NDArray[Any]) -> None:
-        if self._file is None:
+    def _write(self, frames: NDArray[Any]) -> int:
+        """Into the data file at hand as many of them as it has room for; how many that were."""
+        if self._data is None:
             self._file = h5py.File(self._unfinished(self._data_name(len(self.data_files) + 1)), "x")
             make_groups(self._file, ("/entry", "/entry/data"))
-            self._file.create_dataset(
+            self._data = self._file.create_dataset(
                 "/entry/data/data",
-                shape=(0, *frame.shape),
-                maxshape=(None, *frame.shape),
-                chunks=(1, *frame.shape),
+                shape=(0, *frames.shape[1:]),
+                maxshape=(None, *frames.shape[1:]),
+                chunks=(1, *frames.shape[1:]),
                 dtype=self.dtype,
                 **hdf5plugin.Bitshuffle(cname="lz4"),
             )
             self._in_file = 0
-        dataset = self._file["/entry/data/data"]
-        assert isinstance(dataset, h5py.Dataset)
-        dataset.resize(self._in_file + 1, axis=0)
-        dataset[self._in_file] = frame
-        self._in_file += 1
-        self.frames_written += 1
+        written = min(len(frames), self.frames_per_file - self._in_file)
+        self._data.resize(self._in_file + written, axis=0)
+        self._data[self._in_file : self._in_file + written] = frames[:written]
+        self._in_file += written
+        self.frames_written += written
         if self._in_file == self.frames_per_file:
             self._finish_file()
+        return written
 
     def _finish_file(self) -> None:
-        if self._file is None:
+        if self._file is None or self._data is None:
             return
-        attributes = self._file["/entry/data/data"].attrs
+        attributes = self._data.attrs
         attributes["image_nr_low"] = np.int32(self.frames_written - self._in_file + 1)
         attributes["image_nr_high"] = np.int32(self.frames_written)
         self._file.close()
-        self._file = None
+        self._file = self._data = None
         self.data_files.append(self._publish(self._data_name(len(self.data_files) + 1)))
 
     def _unfinished(self, name: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import queue
+import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 EXIT_SECONDS = 60.0
 """Longest wait at the end of the process for documents still on their way; what is left stays in its journal."""
+
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 2.0, 60.0
+"""Idle time after which runs left behind are tried again by themselves: doubled with each failure, up to the latter."""
 
 OpenRaw = Callable[[], Container]
 Access = Callable[[], AbstractContextManager[Container]]
@@ -86,8 +90,9 @@ def _with_access_tags(start: Any) -> Any:
 class CatalogWriter:
     """Bluesky callback: each document goes to a journal on local disk at once and to Tiled from a thread of its own.
 
-    When Tiled is away, slow or refuses something, the run goes on and its journal stays; the next run that gets
-    through takes the ones left behind along, as ``catch_up`` and ``backup.replay`` do.
+    When Tiled is away, slow or refuses something, the run goes on and its journal stays. It is tried again after a
+    while, and again, less and less often; a run that gets through meanwhile takes the ones left behind along, as
+    ``catch_up`` and ``backup.replay`` do.
     """
 
     def __init__(self, access: Access, directory: Path | str, *, batch_size: int = 1) -> None:
@@ -97,6 +102,8 @@ class CatalogWriter:
         self.batch_size = batch_size
         # Journals of an earlier process may wait.
         self._backlog = True
+        self._failures = 0
+        """Of catching up, one after the other."""
         self._router = RunRouter([lambda _name, _doc: ([_Run(self)], [])])
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="gbx-catalog-writer", daemon=True)
@@ -149,14 +156,36 @@ class CatalogWriter:
         try:
             with self.access() as raw:
                 outcomes = replay(self.directory, raw, tiled_writer)
-        except Exception:
-            logger.warning("the catalog cannot be opened; journals stay in %s", self.directory, exc_info=True)
+        except Exception as error:
+            # Once with all there is to know of it, then in short: an outage may last.
+            logger.warning(
+                "the catalog cannot be opened (%s); journals stay in %s",
+                error,
+                self.directory,
+                exc_info=not self._failures,
+            )
+            self._failures += 1
             return
         self._backlog = any(outcome.outcome == "failed" for outcome in outcomes)
+        self._failures = self._failures + 1 if self._backlog else 0
 
     def _work(self) -> None:
-        while (task := self._queue.get()) is not None:
+        while True:
+            try:
+                task = self._queue.get(timeout=self._patience())
+            except queue.Empty:
+                self._catch_up()
+                continue
+            if task is None:
+                return
             task()
+
+    def _patience(self) -> float | None:
+        """s without a document after which the runs left behind are tried again; None where there are none."""
+        if not (self._backlog and self.left_behind):
+            return None
+        # Not in step with the other beamline whose catalog went away at the same moment.
+        return min(FIRST_RETRY_SECONDS * 2.0**self._failures, LONGEST_RETRY_SECONDS) * random.uniform(0.75, 1.25)
 
 
 class _Run:

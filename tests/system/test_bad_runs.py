@@ -11,6 +11,7 @@ from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
+import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.utils import FailedStatus
@@ -112,3 +113,20 @@ def test_a_series_beyond_the_ceiling(reason: Callable[..., str], eiger: Callable
     """A million frames are refused as these twenty under a ceiling of a few bytes: by number, before they are read."""
     plan = count_series(eiger(), frames=FRAMES, frame_time=0.5, sample="beyond the ceiling")
     assert "raise the memory ceiling" in reason(plan, {"correlation": {"max_memory_gib": 1e-6}})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_million_frames(reason: Callable[..., str], catalog_directory: Path) -> None:
+    """Written to the last frame, under the ceiling of every default configuration."""
+    million = 1_000_000
+    counts = np.broadcast_to(np.ones(GEOMETRY.shape, np.uint16), (million, *GEOMETRY.shape))
+    detector = SimulatedEiger(
+        directory=catalog_directory / "frames" / "million",
+        feed=ReplayFeed(counts),
+        geometry=GEOMETRY,
+        frames_per_file=million // 10,
+    )
+    said = reason(count_series(detector, frames=million, frame_time=1e-4, sample="a million frames"))
+    assert said.startswith("1000000 frames of ")
+    assert "raise the memory ceiling, or take fewer ROIs or frames" in said

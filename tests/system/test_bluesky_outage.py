@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import tiled.client.utils
 from bluesky import RunEngine
+from serving import wait_for
 
 from gbx_beamline.catalog.connect import connect
 from gbx_beamline.errors import CatalogUnreachableError
+from gbx_bluesky import run_engine
 from gbx_bluesky.backup import Journal, replay
 from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import ReplayFeed
@@ -106,6 +108,9 @@ def test_an_outage_costs_a_delay_and_no_document(
 ) -> None:
     # The client's own patience, 45 s a request, would only make this test longer.
     monkeypatch.setattr(tiled.client.utils, "TILED_RETRY_ATTEMPTS", 1)
+    # Nor may the writer come before what is looked at.
+    for waiting in ("FIRST_RETRY_SECONDS", "LONGEST_RETRY_SECONDS"):
+        monkeypatch.setattr(run_engine, waiting, 1e4)
     _, writer = engine
 
     before = run()
@@ -135,6 +140,16 @@ def test_an_outage_costs_a_delay_and_no_document(
         assert replay(tmp_path / "journals", raw) == []
         assert sorted(raw.keys()) == sorted([before, live, during])
         _crashed_runs_are_told_apart(raw, tmp_path / "crashed")
+
+    server.stop()
+    monkeypatch.setattr(run_engine, "FIRST_RETRY_SECONDS", 0.1)
+    last = run()
+    assert not writer.flush(timeout=60)
+    server.start()
+    # Nobody takes another scan or asks for it: the run comes home by itself.
+    wait_for("the run left behind", lambda: not writer.left_behind)
+    with server.opened() as raw:
+        _assert_complete(raw[last])
 
 
 def _crashed_runs_are_told_apart(raw: Any, directory: Path) -> None:
