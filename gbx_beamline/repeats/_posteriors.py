@@ -59,7 +59,8 @@ class SharedPosterior:
             found = model.predict_cells_group(good)[-1]
         except (InputError, DependencyError) as error:
             return {}, {name: str(error)}
-        return {name: _said(found, name, len(good), tuple(refused))}, {}
+        notes = (*refused, *_limit(_width(found, name), name, len(good), model.correlation))
+        return {name: _said(found, name, len(good), notes)}, {}
 
     def _asked(self, catalog: Catalog, uid: str) -> Model:
         from gbx_beamline.learning.kept import kept_model
@@ -96,8 +97,6 @@ def _said(found: Inference, name: Inferable, scans: int, notes: tuple[str, ...])
     from gbx_beamline.learning.belief import doubted
 
     estimate: Any = found.parameters[name]
-    linear = name == "gb_fraction"
-    width = estimate.high - estimate.low if linear else math.log10(estimate.high / estimate.low)
     against = [
         flag.text for flag in found.flags if flag.code in (f"{LIMITING}{name}", "group_contradicts") or doubted((flag,))
     ]
@@ -105,8 +104,32 @@ def _said(found: Inference, name: Inferable, scans: int, notes: tuple[str, ...])
         value=estimate.median,
         low=estimate.low,
         high=estimate.high,
-        width=width,
+        width=_width(found, name),
         scans=scans,
         notes=notes,
         doubt="; ".join(against),
     )
+
+
+def _width(found: Inference, name: Inferable) -> float:
+    estimate: Any = found.parameters[name]
+    if name == "gb_fraction":
+        return estimate.high - estimate.low
+    return math.log10(estimate.high / estimate.low)
+
+
+def _limit(width: float, name: Inferable, scans: int, correlation: float) -> tuple[str, ...]:
+    """How far repeats alone can go, in words: what scans of one sample share does not average out.
+
+    n scans with errors of correlation rho are worth n / (1 + (n - 1) rho), never more than 1 / rho; a width goes with
+    the root of that where the posterior is narrow against its prior.
+    """
+    from gbx_beamline.learning.group import shot_weight
+
+    if scans < 2 or correlation <= 0.0:
+        return ()
+    worth = scans * shot_weight(scans, correlation)
+    least = width * math.sqrt(worth * correlation)
+    unit = "" if name == "gb_fraction" else " decades"
+    alike = f"errors of scans of one sample are alike, {scans} are worth {worth:.2g} and never more than"
+    return (f"{alike} {1.0 / correlation:.2g}: repeats alone make it about {least:.2g}{unit} wide at best",)
