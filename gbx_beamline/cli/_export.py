@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,11 +13,10 @@ from gbx_beamline import assemble
 from gbx_beamline.cli._options import config_option
 from gbx_beamline.cli._saying import EXIT_REFUSED, print_error
 from gbx_beamline.errors import InputError, RunNotFoundError
-from gbx_beamline.exchange import FORMATS, WholeRecord, export
-from gbx_beamline.records import ScanFailure
+from gbx_beamline.exchange import FORMATS, export, whole_record
 
 if TYPE_CHECKING:
-    from gbx_beamline.catalog import Catalog, InferenceSummary, RecordSummary
+    from gbx_beamline.catalog import Catalog, RecordSummary
 
 
 @click.command("export")
@@ -45,8 +44,6 @@ def export_command(
 
     Example: gbx export 1a2b3c4d --format nxxpcs --out scan.nxs
     """
-    from gbx_beamline.catalog import load_inference, load_record
-
     if out is not None and out.exists() and not force:
         # Before the catalog is opened and megabytes are read.
         raise InputError(
@@ -56,21 +53,11 @@ def export_command(
         )
     with assemble.open_catalog(assemble.configuration(config_path), must_exist=True) as catalog:
         summary = _chosen_record(catalog, uid, record_key)
+        if summary.failed:
+            print_error(f"run {summary.run_uid[:8]} was not analysed: {summary.metadata['reason']}")
+            sys.exit(EXIT_REFUSED)
         with Console(stderr=True).status("reading the record"):
-            outcome = load_record(catalog, summary.key)
-            said = [load_inference(catalog, found.key) for found in _chosen_inferences(catalog, summary, model)]
-        told = _told_by_run(catalog, summary.run_uid)
-    if isinstance(outcome, ScanFailure):
-        print_error(f"run {summary.run_uid[:8]} was not analysed: {outcome.reason}")
-        sys.exit(EXIT_REFUSED)
-    record = WholeRecord(
-        key=summary.key,
-        created=summary.metadata["created"],
-        result=outcome,
-        inferences=tuple(said),
-        document=summary.metadata,
-        **told,
-    )
+            record = whole_record(catalog, summary.key, model=model)
     with Console(stderr=True).status("writing"):
         path, words = export(record, form, out, overwrite=force)
     click.echo(f"exported {path}")
@@ -93,35 +80,3 @@ def _chosen_record(catalog: Catalog, uid: str, key: str | None) -> RecordSummary
             action="choose one of them, or leave --record out for the newest",
         )
     return records[key]
-
-
-def _chosen_inferences(catalog: Catalog, record: RecordSummary, model: str | None) -> list[InferenceSummary]:
-    from gbx_beamline.catalog import find_inferences
-
-    inferences = find_inferences(catalog, record=record.key)
-    if model is None:
-        return inferences
-    chosen = [inference for inference in inferences if inference.model_id == model]
-    if not chosen:
-        raise InputError(
-            f"model {model!r} was not asked about record {record.key}",
-            needed=f"one of {', '.join(one.model_id for one in inferences) or 'none: no model was asked'}",
-            action="choose one of them, or ask it first with `gbx reprocess`",
-        )
-    return chosen
-
-
-def _told_by_run(catalog: Catalog, run_uid: str) -> dict[str, Any]:
-    """What the record does not hold but its run tells; nothing of maps that never were a run."""
-    try:
-        documents = catalog.run(run_uid).metadata
-    except RunNotFoundError:
-        return {}
-    start, stop = documents.get("start") or {}, documents.get("stop") or {}
-    exposure = start.get("exposure time")
-    scan_id = start.get("scan_id")
-    return {
-        "scan_id": None if scan_id is None else str(scan_id),
-        "count_time": float(exposure) if isinstance(exposure, int | float) else None,
-        "ended": stop.get("time"),
-    }

@@ -10,8 +10,8 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QSizePolicy, QToolBar, QToolButton, QWidget
 
 from gbx_beamline.errors import GbxError, InputError
+from gbx_beamline.exchange import export, whole_record
 from gbx_viewer.model.export import OnScreen, as_csv, as_report
-from gbx_viewer.model.nexus import write_nexus
 from gbx_viewer.ui.exporting import png_of, svg_of, write
 
 if TYPE_CHECKING:
@@ -125,9 +125,14 @@ class Actions:
             return
         key, bar = window.view.key, window.statusBar()
         bar.showMessage(f"writing {path} …")
+
+        def write_record() -> None:
+            # The file dialogue has asked already whether a file that is there may go.
+            export(window.session.read(lambda catalog: whole_record(catalog, key)), "nxxpcs", path, overwrite=True)
+
         window.workers.run(
             "nexus",
-            lambda: window.session.read(lambda catalog: write_nexus(catalog, key, path)),
+            write_record,
             lambda _: bar.showMessage(f"written: {path}", 6000),
             self._refused,
         )
