@@ -133,6 +133,11 @@ def _spread(catalog: Catalog, jobs: Sequence[Job], request: Request, dask: str) 
 
 def _reprocess_there(job: Job, request: Request) -> Reprocessed:
     """What a worker does."""
+    from dask import config as dask_config
+
+    # Tiled's client reads and writes arrays by way of Dask. In a worker that would hand them to the cluster, whose
+    # thread waits for this very run. Set for good: another thread of this worker may be at another run.
+    dask_config.set(scheduler="threads")
     with assemble.open_catalog(request.config, api_key=request.api_key) as catalog:
         return _reprocess(catalog, job, request)
 
