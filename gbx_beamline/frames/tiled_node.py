@@ -7,7 +7,7 @@ behaves like one will do.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlparse
@@ -117,7 +117,8 @@ def _find(node: Any) -> tuple[Any, Any, Mapping[str, Any]]:
         keys = [key for key in plain if key.endswith(IMAGE_SUFFIX)]
         images = [image for key in keys if (image := plain[key]).structure_family == "array" and len(image.shape) >= 3]
         if len(images) == 1:
-            return images[0], plain, _start_of(container) or _start_of(node)
+            # A run's own node has it at hand; a stream's parent is another request.
+            return images[0], plain, _start_of(node) or _start_of(container)
         seen += keys
     found = f"images {', '.join(seen)}" if seen else "no image series"
     raise SeriesError(
@@ -127,16 +128,23 @@ def _find(node: Any) -> tuple[Any, Any, Mapping[str, Any]]:
     )
 
 
-def _containers(node: Any) -> list[Any]:
-    """Where images may be, the most likely first: a run's primary stream, its other streams, the node itself."""
+def _containers(node: Any) -> Iterator[Any]:
+    """Where images may be, the most likely first: a run's primary stream, its other streams, the node itself.
+
+    Each is asked for when it is its turn: the server needs some 20 ms for one.
+    """
     plain = getattr(node, "base", node)
     names = list(plain)
     if "streams" in names:
-        return _containers(plain["streams"])
+        yield from _containers(plain["streams"])
+        return
     names.sort(key=lambda name: name != "primary")
-    # Runs that come from a databroker show the data of a stream one level down.
-    children = [child if hasattr(child := plain[name], "structure_family") else child["data"] for name in names[:16]]
-    return [*(child for child in children if child.structure_family == "container"), node]
+    for name in names[:16]:
+        # Runs that come from a databroker show the data of a stream one level down.
+        child = child if hasattr(child := plain[name], "structure_family") else child["data"]
+        if child.structure_family == "container":
+            yield child
+    yield node
 
 
 def _start_of(container: Any) -> Mapping[str, Any]:
