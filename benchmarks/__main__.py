@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -55,7 +56,8 @@ def main() -> None:
     minutes = (time.monotonic() - began) / 60.0
     print("\n".join((*machine, *peers_said, f"{minutes:.0f} minutes")))
     if options.write:
-        options.write.write_text(page(tables, [*machine, *peers_said], options, minutes))
+        before = options.write.read_text() if options.write.exists() else ""
+        options.write.write_text(page(tables, [*machine, *peers_said], options, minutes, before))
 
 
 def arguments() -> argparse.Namespace:
@@ -69,7 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--topics", nargs="+", choices=TOPICS, default=list(UNASKED))
     parser.add_argument("--peers", type=Path, default=Path(".venv-peers/bin/python"), help="the peers' interpreter")
     parser.add_argument("--folder", type=Path, help="for temporary data, up to 4 GB with --full")
-    parser.add_argument("--write", type=Path, nargs="?", const=RESULTS, help="write the tables (RESULTS.md)")
+    parser.add_argument("--write", type=Path, nargs="?", const=RESULTS, help="put the tables into a file (RESULTS.md)")
     options = parser.parse_args()
     options.frames = options.frames or (2_500 if options.full else 60 if options.quick else 300)
     return options
@@ -130,19 +132,31 @@ def measure_the_whole(options: argparse.Namespace, folder: Path) -> Iterator[Tab
         yield from scale.run(folder / "scale", quick=options.quick, scans=options.scans, records=options.records)
 
 
-def page(tables: list[Table], machine: list[str], options: argparse.Namespace, minutes: float) -> str:
-    """RESULTS.md."""
+def page(tables: list[Table], machine: list[str], options: argparse.Namespace, minutes: float, before: str) -> str:
+    """RESULTS.md: these tables in the place of earlier ones of the same subject, the others as they were.
+
+    Args:
+        tables: Just measured.
+        machine: What they were measured on.
+        options: How.
+        minutes: How long it took.
+        before: The file as it is; empty where there is none.
+    """
     how = " --quick" if options.quick else " --full" if options.full else ""
-    head = [
-        "# Benchmarks",
-        "",
-        f"Written by `python -m benchmarks{how} --write` on {time.strftime('%Y-%m-%d')} in {minutes:.0f} minutes.",
-        "Absolute times belong to this machine at that hour; only ratios within one run say anything.",
-        "",
-        *(f"- {line}" for line in machine),
-        "",
-    ]
-    return "\n".join([*head, "\n\n".join(table.markdown() for table in tables), ""])
+    took = f"`python -m benchmarks{how} --topics {' '.join(options.topics)}`, {minutes:.0f} minutes"
+    measured = "\n".join([f"Measured on {time.strftime('%Y-%m-%d')} by {took}:", "", *(f"- {one}" for one in machine)])
+    sections = {_subject(text): text for text in before.split("\n## ")[1:]}
+    for number, table in enumerate(tables):
+        title = table.markdown().removeprefix("## ")
+        told = measured if number == 0 else f"Measured with “{tables[0].title}”."
+        sections[_subject(title)] = f"{title}\n\n{told}"
+    head = "# Benchmarks\n\nAbsolute times belong to a machine at an hour; only ratios within one run say anything."
+    return "\n\n## ".join([head, *(text.strip() for text in sections.values())]) + "\n"
+
+
+def _subject(section: str) -> str:
+    """What a section is about: its title but for the numbers."""
+    return re.sub(r"[\d,.]+", "", section.partition("\n")[0])
 
 
 if __name__ == "__main__":
