@@ -20,8 +20,8 @@ from gbx_beamline.catalog.live import (
     end_live,
     find_live,
     live_key,
-    live_revision,
     load_live,
+    load_newer,
     sweep_live,
 )
 from gbx_beamline.catalog.models import CatalogModel, find_models, load_model_files
@@ -95,12 +95,12 @@ __all__ = [
     "latest_version",
     "list_entries",
     "live_key",
-    "live_revision",
     "load_average",
     "load_dataset",
     "load_inference",
     "load_live",
     "load_model_files",
+    "load_newer",
     "load_record",
     "mark_accepted",
     "mark_reference",

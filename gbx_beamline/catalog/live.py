@@ -5,17 +5,19 @@
     processed/
       live/<run uid>[.<rule>]                    pointer; its metadata hold all numbers of the state
         r000009/                                 folder of a few revisions, named by its first
-          two_time_000012, frame_means_000012, image_000012    arrays of the revision that the pointer names
+          000012                                 all arrays of the revision that the pointer names, as bytes
         r000001/                                 the folder before, for whoever is reading in it
 
-A revision's arrays are new nodes, which no reader knows before the one update that makes the pointer name them. Folders
-older than the one before are removed as a whole: removing costs a server as much as writing. Because it may answer
-zeros for what is being removed, a reader looks at the pointer once more at the end: what it has read counts only while
-the pointer still names its folder.
+A revision's arrays are a new node, which no reader knows before the one update that makes the pointer name it. It is
+one node, because a server needs some 20 ms for each request, whatever its size. Folders older than the one before are
+removed as a whole: removing costs a server as much as writing. Because it may answer zeros for what is being removed,
+the bytes begin with their revision: what does not is read again from the pointer on.
 """
 
 from __future__ import annotations
 
+import math
+import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,6 +26,8 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
@@ -42,6 +46,9 @@ SPEC = Spec("XPCSLive", f"{LIVE_VERSION}.0")
 _ARRAYS = ("two_time", "frame_means", "image")
 _NEEDED = ("two_time", "frame_means")
 """Without which a revision has no arrays at all."""
+_BEGINNING = struct.Struct("<8sq")
+"""Of a revision's bytes: a word, and its number."""
+_WORD = b"GBX live"
 _IN_FOLDER = 8
 """Revisions in a folder."""
 _TRIES = 20
@@ -114,8 +121,7 @@ class LiveSink:
             self._folders.add(name)
             self._filling = name, pointer.create_container(name, access_tags=_tags(state))
         name, folder = self._filling
-        for array in _held(state):
-            folder.write_array(getattr(state, array), key=_array_key(self._tried, array), access_tags=_tags(state))
+        folder.write_array(_packed(state, self._tried), key=_array_key(self._tried), access_tags=_tags(state))
         return name
 
     def _pointer(self, catalog: Catalog, state: LiveState) -> Any:
@@ -183,33 +189,29 @@ def load_live(catalog: Catalog, run_uid: str, rule: str = DEFAULT_RULE) -> LiveS
         SchemaError: written in another version.
         CatalogError: unreachable, or revised faster than it can be read.
     """
+    found = load_newer(catalog, run_uid, rule, than=-1)
+    assert found is not None
+    return found
+
+
+def load_newer(catalog: Catalog, run_uid: str, rule: str = DEFAULT_RULE, *, than: int) -> LiveState | None:
+    """The same, or None where the newest revision is ``than``: one request for who asks again and again."""
     key = live_key(run_uid, rule)
     with said_in_words(catalog.uri):
-        metadata = _read_pointer(catalog, key)
         for _ in range(_TRIES):
+            metadata = _read_pointer(catalog, key)
+            if metadata["revision"] == than:
+                return None
             if not metadata["folder"]:
                 return record(LiveState, metadata)
             arrays = _read_arrays(catalog, key, metadata)
-            seen, metadata = metadata, _read_pointer(catalog, key)
-            if arrays is not None and seen["folder"] in (metadata["folder"], metadata["folder_before"]):
-                return record(LiveState, seen, **arrays)
+            if arrays is not None:
+                return record(LiveState, metadata, **arrays)
     raise CatalogError(
         f"live record {key} was revised {_TRIES} times while it was being read",
         needed="a revision that stays for as long as reading takes",
         action="read it over a faster connection, or raise serve.live.period_s",
     )
-
-
-def live_revision(catalog: Catalog, run_uid: str, rule: str = DEFAULT_RULE) -> int:
-    """Number of the newest revision: whether ``load_live`` would find something new.
-
-    Raises:
-        RunNotFoundError: no live record of this run and rule.
-        SchemaError: written in another version.
-        CatalogError: unreachable.
-    """
-    with said_in_words(catalog.uri):
-        return int(_read_pointer(catalog, live_key(run_uid, rule))["revision"])
 
 
 def find_live(catalog: Catalog, *, unsettled: bool = False) -> list[LiveSummary]:
@@ -283,17 +285,40 @@ def _metadata(state: LiveState, *, folder: str, before: str) -> dict[str, Any]:
     }
 
 
-def _held(state: LiveState) -> list[str]:
-    """Names of the arrays that there are."""
-    return [name for name in _ARRAYS if getattr(state, name).size]
+def _held(state: LiveState) -> dict[str, dict[str, Any]]:
+    """The arrays that there are, in the order of their bytes: type and shape by name."""
+    arrays = {name: getattr(state, name) for name in _ARRAYS}
+    return {name: {"dtype": one.dtype.str, "shape": list(one.shape)} for name, one in arrays.items() if one.size}
+
+
+def _packed(state: LiveState, revision: int) -> NDArray[np.uint8]:
+    """(n,) bytes of a revision."""
+    arrays = b"".join(np.ascontiguousarray(getattr(state, name)).tobytes() for name in _held(state))
+    return np.frombuffer(_BEGINNING.pack(_WORD, revision) + arrays, dtype=np.uint8)
+
+
+def _unpacked(data: NDArray[np.uint8], metadata: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
+    """The arrays by name; None where these bytes are not of the revision that ``metadata`` tell of."""
+    content = data.tobytes()
+    if content[: _BEGINNING.size] != _BEGINNING.pack(_WORD, metadata["arrays"]):
+        return None
+    arrays: dict[str, NDArray[Any]] = {}
+    begin = _BEGINNING.size
+    for name, held in metadata["held"].items():
+        count = math.prod(held["shape"])
+        found = np.frombuffer(content, dtype=held["dtype"], count=count, offset=begin)
+        # A copy of its own: what comes out of bytes cannot be written to, and numpy wants it aligned.
+        arrays[name] = found.reshape(held["shape"]).copy()
+        begin += found.nbytes
+    return arrays
 
 
 def _tags(state: LiveState) -> list[str] | None:
     return told(state.scan.access_tags)
 
 
-def _array_key(revision: int, name: str) -> str:
-    return f"{name}_{revision:06d}"
+def _array_key(revision: int) -> str:
+    return f"{revision:06d}"
 
 
 def _read_pointer(catalog: Catalog, key: str) -> dict[str, Any]:
@@ -316,12 +341,9 @@ def _read_pointer(catalog: Catalog, key: str) -> dict[str, Any]:
 
 def _read_arrays(catalog: Catalog, key: str, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     """Arrays of one revision; None where they were removed meanwhile."""
-    folder, revision = metadata["folder"], metadata["arrays"]
     try:
-        return {
-            name: catalog.processed[LIVE, key, folder, _array_key(revision, name)].read()
-            for name in metadata.get("held", _NEEDED)
-        }
+        node: Any = catalog.processed[LIVE, key, metadata["folder"], _array_key(metadata["arrays"])]
+        return _unpacked(np.asarray(node.read()), metadata)
     except (KeyError, httpx.HTTPStatusError) as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (
             HTTPStatus.UNAUTHORIZED,

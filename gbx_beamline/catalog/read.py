@@ -102,7 +102,7 @@ def summary_of(catalog: Catalog, key: str) -> RecordSummary:
     """
     with said_in_words(catalog.uri):
         try:
-            return RecordSummary(key, dict(catalog.processed[schema.RECORDS][key].metadata))
+            return RecordSummary(key, dict(catalog.processed[schema.RECORDS, key].metadata))
         except KeyError as error:
             raise RunNotFoundError(
                 f"no record {key!r} in {catalog.uri}",
@@ -127,10 +127,9 @@ def load_record(catalog: Catalog, key: str) -> ScanResult | ScanFailure:
         schema.check_schema(metadata, key)
         if metadata["status"] == "failed":
             return schema.failure_from(metadata)
-        attempt = catalog.processed[schema.ATTEMPTS][metadata["attempt"]]
+        found = dict(catalog.processed[schema.ATTEMPTS, metadata["attempt"]].items())
         with ThreadPoolExecutor(4) as pool:
-            names = list(attempt)
-            arrays = dict(zip(names, pool.map(lambda name: attempt[name].read(), names), strict=True))
+            arrays = dict(zip(found, pool.map(lambda array: array.read(), found.values()), strict=True))
     return schema.result_from(metadata, arrays)
 
 

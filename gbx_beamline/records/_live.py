@@ -12,7 +12,7 @@ from gbx_beamline.records._arrays import Floats
 from gbx_beamline.records._detector import Geometry
 from gbx_beamline.records._scan import ScanInfo
 
-LIVE_VERSION = 1
+LIVE_VERSION = 2
 """Layout of live records. Changes when readers must change."""
 
 Liveness = Literal["running", "ended", "stale", "failed"]

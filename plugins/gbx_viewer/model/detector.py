@@ -9,7 +9,7 @@ import numpy as np
 from contourpy import contour_generator
 from numpy.typing import NDArray
 
-from gbx_beamline.catalog import Catalog, RecordParts
+from gbx_beamline.catalog import Catalog
 from gbx_beamline.errors import CatalogError, GbxError
 from gbx_beamline.figures.reduction import cells
 from gbx_beamline.figures.words import number
@@ -17,6 +17,7 @@ from gbx_beamline.frames import Series, open_series
 from gbx_beamline.geometry import q_maps
 from gbx_beamline.records import Bools, Floats, Geometry, Labels
 from gbx_viewer.model.maps import NO_VALUE, Limits
+from gbx_viewer.model.reading import opened
 from gbx_viewer.model.regions import in_words
 from gbx_viewer.model.scan import ScanView
 
@@ -67,7 +68,7 @@ def read_detector(catalog: Catalog, view: ScanView) -> Detector:
     Raises:
         GbxError: arrays are absent, the scan was a map without frames, or the catalog cannot be read.
     """
-    parts = RecordParts(catalog, view.key)
+    parts = opened(catalog, view)
     mean, labels, mask = parts.array("mean_image"), parts.array("labels"), parts.array("mask").astype(bool)
     if mean.shape != labels.shape or mean.shape != mask.shape or min(mean.shape) < 2:
         raise CatalogError(

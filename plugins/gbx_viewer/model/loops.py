@@ -8,12 +8,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from gbx_beamline.catalog import Catalog, live_revision
+from gbx_beamline.catalog import Catalog, load_newer
 from gbx_beamline.config import HealthConfig
 from gbx_beamline.errors import GbxError, RunNotFoundError
 from gbx_viewer.model.feed import RunFeed
 from gbx_viewer.model.queue import Queue, read_queue
-from gbx_viewer.model.reading import read_live
+from gbx_viewer.model.reading import live_view
 from gbx_viewer.model.runs import RunRow
 from gbx_viewer.model.scan import ScanView
 from gbx_viewer.model.session import Session
@@ -160,9 +160,8 @@ class LiveLoop(_Loop):
             self._tell(view)
 
     def _newer(self, catalog: Catalog, run_uid: str, rule: str) -> ScanView | None:
-        if live_revision(catalog, run_uid, rule) == self._seen:
-            return None
-        return read_live(catalog, run_uid, rule)
+        state = load_newer(catalog, run_uid, rule, than=self._seen)
+        return None if state is None else live_view(state)
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, RunNotFoundError):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gbx_beamline.catalog import Catalog, RecordParts, load_live
+from gbx_beamline.catalog import Catalog, RecordParts
 from gbx_beamline.catalog.live import live_key
 from gbx_beamline.correlation.diagonals import by_lag, lag_means
 from gbx_beamline.errors import CatalogError, GbxError
@@ -51,6 +51,7 @@ def read_scan(catalog: Catalog, key: str) -> ScanView:
     return ScanView(
         key=key,
         live=None,
+        parts=parts,
         revision=0,
         state="final",
         reason="",
@@ -78,17 +79,8 @@ def read_scan(catalog: Catalog, key: str) -> ScanView:
     )
 
 
-def read_live(catalog: Catalog, run_uid: str, rule: str) -> ScanView:
-    """A running scan as its live record tells it.
-
-    Raises:
-        GbxError: no live record, or one of another version.
-    """
-    return live_view(load_live(catalog, run_uid, rule))
-
-
 def live_view(state: LiveState) -> ScanView:
-    """The same of a state that is at hand."""
+    """A running scan as its live record tells it."""
     rois = tuple(
         roi_facts(
             {
@@ -147,9 +139,7 @@ def read_map(catalog: Catalog | None, view: ScanView, index: int, kind: MapKind)
     contrast = math.nan if roi is None else roi.contrast
     if view.live is not None:
         return _live_map(view, index, kind, contrast)
-    if catalog is None:
-        raise CatalogError("a final record", needed="its catalog", action="open it")
-    parts = RecordParts(catalog, view.key)
+    parts = opened(catalog, view)
     facts = parts.metadata["rois"][index]
     if kind == "drift":
         measured = facts["nonequilibrium"]
@@ -182,9 +172,7 @@ def read_decay(catalog: Catalog | None, view: ScanView, index: int) -> Decay | N
     """
     if view.live is not None:
         return _live_decay(view, index)
-    if catalog is None:
-        raise CatalogError("a final record", needed="its catalog", action="open it")
-    parts = RecordParts(catalog, view.key)
+    parts = opened(catalog, view)
     tau, g2, error = parts.array("tau"), parts.array("one_time", index), parts.array("one_time_error", index)
     shown = log_spaced(tau, np.isfinite(g2))
     if not shown.size:
@@ -199,6 +187,17 @@ def read_decay(catalog: Catalog | None, view: ScanView, index: int) -> Decay | N
         said=said,
         convention=_CONVENTIONS.get(convention, convention),
     )
+
+
+def opened(catalog: Catalog | None, view: ScanView) -> RecordParts:
+    """The record of a scan, which was opened as the scan was read, over this connection.
+
+    Raises:
+        GbxError: no catalog, or no such record.
+    """
+    if catalog is None:
+        raise CatalogError("a final record", needed="its catalog", action="open it")
+    return RecordParts(catalog, view.key) if view.parts is None else view.parts.over(catalog)
 
 
 def _share(state: LiveState, index: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gbx_beamline.catalog import RecordParts
 from gbx_beamline.records import DecayFit, Floats, Geometry, KineticsFit, ScanInfo
 from gbx_viewer.model.facts import RoiFacts
 
@@ -122,6 +123,8 @@ class ScanView:
     geometry: Geometry | None
     fits: tuple[DecayFit, ...] = ()
     kinetics: tuple[KineticsFit, ...] = ()
+    parts: RecordParts | None = None
+    """The final record, opened once for all panels."""
     made_by: Mapping[str, str] | None = None
     """Versions and hashes by name."""
 
