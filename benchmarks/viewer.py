@@ -277,7 +277,8 @@ def _long_book() -> RunBook:
 @contextmanager
 def _writer(address: CatalogAddress) -> Iterator[None]:
     """A process that revises a live record until its input ends."""
-    command = [sys.executable, "-m", "benchmarks.viewer", address.uri]
+    # The disk that both see, as `gbx serve` has it beside its own catalog.
+    command = [sys.executable, "-m", "benchmarks.viewer", address.uri, str(address.store or "")]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         yield
@@ -287,10 +288,11 @@ def _writer(address: CatalogAddress) -> Iterator[None]:
         process.wait(30)
 
 
-def _write(uri: str) -> None:
+def _write(uri: str, store: str) -> None:
     ending = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ending.set()), daemon=True).start()
-    catalog, sink, rois = connect(uri, os.environ["TILED_API_KEY"]), LiveSink("running"), 3
+    catalog = connect(uri, os.environ["TILED_API_KEY"], store=Path(store) if store else None)
+    sink, rois = LiveSink("running"), 3
     noise = np.random.default_rng(0).normal(1.05, 0.01, (rois, PREVIEW, PREVIEW)).astype(np.float32)
     started, revision = time.time(), 0
     while not ending.wait(0.1):
@@ -318,4 +320,4 @@ def _write(uri: str) -> None:
 
 
 if __name__ == "__main__":
-    _write(sys.argv[1])
+    _write(*sys.argv[1:])

@@ -102,16 +102,12 @@ class OnSharedDisk:
                 needed=f"{sum(array.nbytes for array in arrays.values()) / 1e6:,.0f} MB of room, which may be written",
                 action="make room or make it writable",
             ) from error
-        asset = Asset(data_uri=ensure_uri(place), is_directory=True, parameter="data_uri")
-        source = DataSource(
-            structure_family=StructureFamily.container,
-            structure=None,
-            mimetype=ZARR_MIMETYPE,
-            management=Management.external,
-            assets=[asset],
-        )
-        node = self._parent.new(StructureFamily.container, [source], key=key, metadata=dict(metadata), access_tags=tags)
-        self._check_served(key, next(iter(arrays)))
+        node = register_group(self._parent, key, place, metadata, tags)
+        try:
+            check_served(self._parent, key, next(iter(arrays)), self._store)
+        except CatalogError:
+            self.remove(key)
+            raise
         return node
 
     def remove(self, key: str) -> None:
@@ -128,17 +124,37 @@ class OnSharedDisk:
             if old and place.name not in self._parent:
                 shutil.rmtree(place, ignore_errors=True)
 
-    def _check_served(self, key: str, name: str) -> None:
-        """A server that may not read a file registers it without complaint."""
-        try:
-            self._parent[key][name]
-        except (httpx.HTTPStatusError, KeyError) as error:
-            self.remove(key)
-            raise CatalogError(
-                f"the server cannot read {self._store} ({str(error).splitlines()[0]})",
-                needed="a folder that is one of the server's readable_storage and on a disk that it sees",
-                action="correct catalog.store in the configuration, or leave it out: results go through HTTP then",
-            ) from error
+
+def register_group(parent: Any, key: str, place: Path, metadata: Mapping[str, Any], tags: list[str] | None) -> Any:
+    """Tell the server of a zarr group on a disk that it reads; its node, a container of what is in the group.
+
+    What is added to the group later is there for readers without another word to the server.
+    """
+    asset = Asset(data_uri=ensure_uri(place), is_directory=True, parameter="data_uri")
+    source = DataSource(
+        structure_family=StructureFamily.container,
+        structure=None,
+        mimetype=ZARR_MIMETYPE,
+        management=Management.external,
+        assets=[asset],
+    )
+    return parent.new(StructureFamily.container, [source], key=key, metadata=dict(metadata), access_tags=tags)
+
+
+def check_served(parent: Any, key: str, name: str, store: Path) -> None:
+    """A server that may not read a file registers it without complaint.
+
+    Raises:
+        CatalogError: it does not find the array ``name`` in the group ``key``.
+    """
+    try:
+        parent[key][name]
+    except (httpx.HTTPStatusError, KeyError) as error:
+        raise CatalogError(
+            f"the server cannot read {store} ({str(error).splitlines()[0]})",
+            needed="a folder that is one of the server's readable_storage and on a disk that it sees",
+            action="correct catalog.store in the configuration, or leave it out: results go through HTTP then",
+        ) from error
 
 
 def _write_group(place: Path, arrays: Arrays) -> None:

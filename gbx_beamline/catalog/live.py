@@ -28,7 +28,6 @@ from typing import Any
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from tiled.client.utils import ClientError
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
@@ -36,6 +35,7 @@ from gbx_beamline.catalog.access import told
 from gbx_beamline.catalog.codec import plain, record
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.publish import container
+from gbx_beamline.catalog.revisions import Folder, forget_lost, new_folder, remove_folder, remove_record
 from gbx_beamline.config import DEFAULT_RULE
 from gbx_beamline.errors import CatalogError, RunNotFoundError, SchemaError
 from gbx_beamline.records import LIVE_VERSION, Liveness, LiveState
@@ -80,8 +80,8 @@ class LiveSink:
         """The folder before."""
         self._folders: set[str] = set()
         """Those in the catalog."""
-        self._filling: tuple[str, Any] | None = None
-        """Folder for the next revisions, and its node."""
+        self._filling: tuple[str, Folder] | None = None
+        """Folder for the next revisions, by its name."""
         self._opened: tuple[Catalog, Any] | None = None
 
     def publish(self, catalog: Catalog, state: LiveState) -> int:
@@ -96,32 +96,32 @@ class LiveSink:
         """
         try:
             with said_in_words(catalog.uri):
-                return self._publish(self._pointer(catalog, state), state)
+                return self._publish(catalog, self._pointer(catalog, state), state)
         except BaseException:
             # Removed by somebody, or half-done: look at what is there the next time.
             self._opened = self._filling = None
             raise
 
-    def _publish(self, pointer: Any, state: LiveState) -> int:
+    def _publish(self, catalog: Catalog, pointer: Any, state: LiveState) -> int:
         self._tried += 1
-        folder = self._write(pointer, state) if all(getattr(state, name).size for name in _NEEDED) else ""
+        folder = self._write(catalog, pointer, state) if all(getattr(state, name).size for name in _NEEDED) else ""
         before = self._named if folder != self._named else self._before
         numbered = replace(state, revision=self._tried)
         pointer.replace_metadata(_metadata(numbered, folder=folder, before=before), drop_revision=True)
         self._named, self._before = folder, before
         for old in sorted(self._folders - {folder, before}):
-            _remove(pointer, old)
+            remove_folder(pointer, self.key, old, catalog.store)
             self._folders.discard(old)
         return self._tried
 
-    def _write(self, pointer: Any, state: LiveState) -> str:
+    def _write(self, catalog: Catalog, pointer: Any, state: LiveState) -> str:
         """Name of the folder that the arrays went to."""
         if self._filling is None or self._tried >= int(self._filling[0][1:]) + _IN_FOLDER:
             name = f"r{self._tried:06d}"
             self._folders.add(name)
-            self._filling = name, pointer.create_container(name, access_tags=_tags(state))
+            self._filling = name, new_folder(pointer, self.key, name, store=catalog.store, tags=_tags(state))
         name, folder = self._filling
-        folder.write_array(_packed(state, self._tried), key=_array_key(self._tried), access_tags=_tags(state))
+        folder.add(_array_key(self._tried), _packed(state, self._tried))
         return name
 
     def _pointer(self, catalog: Catalog, state: LiveState) -> Any:
@@ -251,7 +251,7 @@ def end_live(catalog: Catalog, key: str, *, state: Liveness, reason: str = "", r
         pointer.replace_metadata(metadata, drop_revision=True)
         if record:
             for folder in list(pointer):
-                _remove(pointer, folder)
+                remove_folder(pointer, key, folder, catalog.store)
 
 
 def sweep_live(catalog: Catalog, *, older_than: float = 86400.0) -> int:
@@ -268,7 +268,9 @@ def sweep_live(catalog: Catalog, *, older_than: float = 86400.0) -> int:
     old = [summary.key for summary in find_live(catalog) if summary.changed < limit]
     with said_in_words(catalog.uri):
         for key in old:
-            _remove(catalog.processed[LIVE], key)
+            remove_record(catalog.processed[LIVE], key, catalog.store)
+        if LIVE in catalog.processed:
+            forget_lost(catalog.processed[LIVE], catalog.store, older_than)
     return len(old)
 
 
@@ -351,12 +353,3 @@ def _read_arrays(catalog: Catalog, key: str, metadata: Mapping[str, Any]) -> dic
         ):
             raise
         return None
-
-
-def _remove(parent: Any, key: str) -> None:
-    try:
-        parent.delete_contents(key, recursive=True, external_only=False)
-    except ClientError as error:
-        # Whoever removed it before us did our work.
-        if error.response.status_code != HTTPStatus.NOT_FOUND:
-            raise

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from backing_up import everything, fill, of_run, small_result, small_settings
 from command_line import Said, in_process
+from serving import wait_for
 from test_catalog import assert_same
 from tiny_models import twin_of_the_default
 
@@ -23,7 +24,7 @@ from gbx_beamline.catalog import TiledSink, connect, find_records, load_record
 from gbx_beamline.config import Config, parse_config
 from gbx_beamline.errors import ConfigError, InputError, ServiceError
 from gbx_beamline.learning.store import ModelStore
-from gbx_services.backup import Kind, check_backup, make_backup, parts_of, restore_backup
+from gbx_services.backup import Backup, Kind, check_backup, make_backup, parts_of, restore_backup
 from gbx_services.spool import Spool
 from gbx_tiled.embedded import embedded_catalog
 
@@ -256,6 +257,7 @@ def test_a_backup_holds_together_while_scans_arrive(tmp_path: Path) -> None:
     config, settings = configured(tmp_path), small_settings(tmp_path)
     given = small_result(settings)
     stop = threading.Event()
+    published: list[str] = []
 
     def publish(store: Path | None, way: str) -> None:
         with closing(connect(address.uri, address.api_key, store=store)) as catalog:
@@ -263,17 +265,25 @@ def test_a_backup_holds_together_while_scans_arrive(tmp_path: Path) -> None:
             for number in range(100_000):
                 if stop.is_set():
                     return
-                sink.publish(of_run(given, f"{way}-{number:05d}"))
+                published.append(sink.publish(of_run(given, f"{way}-{number:05d}")))
+
+    def next_backup() -> Backup:
+        """While the next result is on its way."""
+        before = len(published)
+        wait_for("another result", lambda: len(published) > before)
+        return make_backup(config, tmp_path / "backups")
 
     with embedded_catalog(config.catalog.directory) as address:
         ways = ((address.store, "disk"), (None, "http"))
         writers = [threading.Thread(target=publish, args=one) for one in ways]
         for writer in writers:
             writer.start()
-        backups = [make_backup(config, tmp_path / "backups") for _ in range(5)]
-        stop.set()
-        for writer in writers:
-            writer.join()
+        try:
+            backups = [next_backup() for _ in range(5)]
+        finally:
+            stop.set()
+            for writer in writers:
+                writer.join()
     counts = []
     for number, made in enumerate(backups):
         assert not made.missing
