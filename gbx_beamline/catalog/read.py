@@ -32,7 +32,12 @@ class RecordSummary:
 
 
 def find_records(
-    catalog: Catalog, *, run_uid: str | None = None, sample: str | None = None, with_superseded: bool = False
+    catalog: Catalog,
+    *,
+    run_uid: str | None = None,
+    sample: str | None = None,
+    with_superseded: bool = False,
+    newest: int | None = None,
 ) -> list[RecordSummary]:
     """Summaries of the records, oldest first.
 
@@ -41,6 +46,7 @@ def find_records(
         run_uid: Only those of this run.
         sample: Only those of this sample.
         with_superseded: Also failures of runs that were analysed successfully later with the same settings.
+        newest: At most so many, the last that the catalog got; each is 40 kB. None = all.
     """
     with said_in_words(catalog.uri):
         if schema.RECORDS not in catalog.processed:
@@ -50,7 +56,8 @@ def find_records(
             records = having(catalog, records, "run_uid", run_uid)
         if sample is not None:
             records = having(catalog, records, "sample", sample)
-        found = [RecordSummary(key, dict(node.metadata)) for key, node in records.items()]
+        items = records.items() if newest is None else records.items().tail(newest)
+        found = [RecordSummary(key, dict(node.metadata)) for key, node in items]
     if not with_superseded:
         done = {summary.metadata["identity"] for summary in found if not summary.failed}
         found = [s for s in found if not s.failed or s.metadata["identity"] not in done]

@@ -44,6 +44,10 @@ __all__ = [
 ]
 
 
+NEWEST = 50
+"""Results in a table, unless it is asked for more: a year's take minutes."""
+
+
 class _Commands(click.Group):
     """Our own commands, and those that installed edges add. An edge is loaded when its command is used."""
 
@@ -154,7 +158,12 @@ def analyze(
 @click.option("--run", "run_uid", help="Only those of this run (uid or the start of it).")
 @click.option("--sample", help="Only those of this sample.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-def results(config_path: Path | None, run_uid: str | None, sample: str | None, form: str) -> None:
+@click.option(
+    "--newest",
+    type=click.IntRange(min=0),
+    help=f"At most so many results, 0 = all; default: {NEWEST} in a table, all in the other formats.",
+)
+def results(config_path: Path | None, run_uid: str | None, sample: str | None, form: str, newest: int | None) -> None:
     """List the results in the catalog, one line per q-ROI; failures with their reason.
 
     Example: gbx results --format csv > results.csv
@@ -165,13 +174,20 @@ def results(config_path: Path | None, run_uid: str | None, sample: str | None, f
     config = assemble.configuration(config_path)
     with opened(config) as catalog:
         uid = None if run_uid is None else find_record(catalog, run_uid).run_uid
-        records = find_records(catalog, run_uid=uid, sample=sample)
-        inferences = find_inferences(catalog, run_uid=uid, sample=sample)
+        most = (NEWEST if form == "table" else 0) if newest is None else newest
+        records = find_records(catalog, run_uid=uid, sample=sample, newest=most or None)
+        inferences = (
+            [one for record in records for one in find_inferences(catalog, record=record.key)]
+            if most
+            else find_inferences(catalog, run_uid=uid, sample=sample)
+        )
         around = beside(catalog, records, config)
     if form != "table":
         click.echo(as_text(records, "csv" if form == "csv" else "json", inferences, around))
     elif records:
         print_table(records, inferences, around)
+        if most and len(records) == most:
+            click.echo(f"The newest {most} results; --newest 0 lists all.")
     elif sample is not None:
         click.echo(f"No results of a sample {sample!r}.")
     else:

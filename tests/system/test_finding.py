@@ -54,6 +54,11 @@ def catalog(catalog_address: CatalogAddress, tiled_root: Container) -> Iterator[
         yield opened
 
 
+def test_the_newest_records_are_the_last_that_the_catalog_got(catalog: Catalog) -> None:
+    assert [one.run_uid for one in find_records(catalog, newest=3)] == list(UIDS[-3:])
+    assert [one.run_uid for one in find_records(catalog, sample="gold", newest=5)] == [UIDS[SAMPLES.index("gold")]]
+
+
 def test_words_find_what_is_found_without_them(catalog: Catalog) -> None:
     by_words = replace(catalog, words=True)
     for uid, sample in zip(UIDS, SAMPLES, strict=True):
