@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 PYTEST_WORKERS ?= -n auto --dist loadfile
 BENCH_ARGS ?= --write
 
-.PHONY: setup demo test test-312 system check docs bench clean
+.PHONY: setup demo test test-312 test-long system check docs bench clean
 
 setup: $(VENV)/.installed
 
@@ -39,6 +39,10 @@ test-312: .venv312/.installed
 	.venv312/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
 endif
+
+# Tests of parts that run for a while beside each other: what is killed, restarted, retrained, restored.
+test-long: setup
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(PYTEST_WORKERS) -m 'long and not slow' $(PYTEST_ARGS) tests/system
 
 # On services of its own from the system's packages, which .ci/system-packages installs. Without them tests skip, unless
 # GBX_SYSTEM=1.

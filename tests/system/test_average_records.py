@@ -21,6 +21,8 @@ from gbx_beamline.repeats import average_of
 from gbx_beamline.simulation import SpeckleMovie
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def catalog(catalog_address: CatalogAddress) -> Iterator[Catalog]:

@@ -28,6 +28,8 @@ from gbx_services.backup import Backup, Kind, check_backup, make_backup, parts_o
 from gbx_services.spool import Spool
 from gbx_tiled.embedded import embedded_catalog
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Rehearsed:

@@ -26,6 +26,8 @@ from gbx_bluesky.temperature import SampleTemperature
 from gbx_bluesky.traces import UNITS, SideTraces, SmoothTraces
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 
+pytestmark = pytest.mark.long
+
 MOVIE = np.random.default_rng(6).poisson(2.0, (40, 32, 48)).astype(np.uint16)
 
 

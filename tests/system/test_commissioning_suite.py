@@ -21,6 +21,8 @@ from gbx_bluesky.simulated_commissioning import SimulatedSuite
 from gbx_services.rehearsal import taken_with
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 CAMPAIGN = "as at a beamline"
 
 SETTINGS: dict[str, Any] = {

@@ -41,6 +41,8 @@ from gbx_services.dispatch import KeptCatalog
 from gbx_services.live.service import LiveService
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 
+pytestmark = pytest.mark.long
+
 FRAMES = 60
 RULE = "live"
 SECONDS = 120.0

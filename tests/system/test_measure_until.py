@@ -30,6 +30,8 @@ from gbx_bluesky.speckle_feed import Relaxation, RelaxationTable, SpeckleFeed
 from gbx_bluesky.temperature import SampleTemperature
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 
+pytestmark = pytest.mark.long
+
 Q = 4.5e8
 RELAXATION = 10.0
 """s, of the simulated sample."""

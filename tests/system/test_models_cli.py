@@ -21,6 +21,8 @@ from gbx_beamline.learning.predictor import model_of
 from gbx_beamline.learning.promotion import MEASURES
 from gbx_beamline.learning.store import ModelStore, StoredModel, read_model, write_model
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("torch")
 
 EQUAL = {measure.name: 0.5 for measure in MEASURES}

@@ -26,6 +26,8 @@ from gbx_beamline.records import Inference, Refusal, ScanInfo
 from gbx_beamline.simulation.ensemble import simulate_ensemble
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 SAMPLE = "nc-Si for the paper"
 PNG, PDF, SVG = b"\x89PNG", b"%PDF", b"<?xml"
 MODEL = "gbx-0123456789"

@@ -47,6 +47,8 @@ from gbx_beamline.learning.predictor import model_of
 from gbx_beamline.learning.store import ModelStore, StoredModel
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("torch")
 
 TRAINING = SETTINGS["training"] | {"calibration_scans": 400}

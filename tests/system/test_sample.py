@@ -36,6 +36,8 @@ from gbx_bluesky.plans import count_series
 from gbx_services.sweep import settled
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 FRAMES = 20
 RING = (3e-4, 6e-4)
 WIDER = (3e-4, 9e-4)

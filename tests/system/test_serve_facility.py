@@ -27,6 +27,8 @@ from gbx_services.spool import Spool
 from gbx_services.triggers import SpoolTrigger
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 
 def test_a_run_engine_reports_to_a_service_on_servers_of_others(
     prefect_server: None,

@@ -26,6 +26,8 @@ from gbx_beamline.errors import InputError, ServiceError
 from gbx_beamline.simulation.ensemble import simulate_ensemble
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 SETTINGS = SimulationConfig(mode="paper", members=24, size=16, batch=2)
 SMALL = ["--mode", "paper", "--n", "8", "--size", "16"]
 

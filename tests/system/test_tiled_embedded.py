@@ -18,6 +18,8 @@ from tiled.client.container import Container
 from gbx_beamline.errors import ServiceError
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
 
+pytestmark = pytest.mark.long
+
 OWNER = """
 import sys
 from pathlib import Path

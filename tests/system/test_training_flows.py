@@ -23,6 +23,8 @@ from gbx_beamline.errors import InputError
 from gbx_beamline.learning.jobs import train_model
 from gbx_beamline.learning.store import ModelStore, read_model
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("torch")
 
 KILLED = """

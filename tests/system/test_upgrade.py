@@ -32,6 +32,8 @@ from gbx_services.doctor.catalog import check_catalog
 from gbx_services.doctor.checking import Level
 from gbx_viewer.model.runs import RunBook
 
+pytestmark = pytest.mark.long
+
 OLD = Path(__file__).parent.parent / "old_catalogs" / "schema_2.tar.xz"
 
 
