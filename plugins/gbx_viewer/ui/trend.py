@@ -184,8 +184,8 @@ class TrendPanel(Panel):
         self._amplitude.setData(
             x[shown], drift[shown], data=uids[shown], brush=solid, pen=line(theme.colour(1), width=1.4)
         )
-        words = ["● noise removed, 95 %"] + (["▽ norm ratio (paper), noise counts"] if np.isfinite(norm).any() else [])
-        words += ["▬ instrument floor"] if found.floor or math.isfinite(found.drift_floor) else []
+        words = ["● noise removed, 95 %"] + (["▽ norm ratio (paper)"] if np.isfinite(norm).any() else [])
+        words += ["▬ floor"] if found.floor or math.isfinite(found.drift_floor) else []
         self._legend.say("   ".join(words), theme)
         self._ranges(found, value, low, high, norm, drift)
 

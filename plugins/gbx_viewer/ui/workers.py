@@ -62,8 +62,10 @@ class Workers(QObject):
             except GbxError as error:
                 outcome = failed, error
             except Exception as error:
-                # One odd record must not take the window with it.
-                logger.exception("the viewer's work in lane %s broke down", lane)
+                # One odd record must not take the window with it. At the end of the process anything may break: nobody
+                # waits for it any more.
+                if self._open:
+                    logger.exception("the viewer's work in lane %s broke down", lane)
                 outcome = failed, _unforeseen(error)
             self._done.emit((lane, ticket, outcome))
 
