@@ -28,6 +28,7 @@ from typing import Any
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from tiled.client.utils import handle_error
 from tiled.queries import Key
 from tiled.structures.core import Spec
 
@@ -299,9 +300,8 @@ def _packed(state: LiveState, revision: int) -> NDArray[np.uint8]:
     return np.frombuffer(_BEGINNING.pack(_WORD, revision) + arrays, dtype=np.uint8)
 
 
-def _unpacked(data: NDArray[np.uint8], metadata: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
+def _unpacked(content: bytes, metadata: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
     """The arrays by name; None where these bytes are not of the revision that ``metadata`` tell of."""
-    content = data.tobytes()
     if content[: _BEGINNING.size] != _BEGINNING.pack(_WORD, metadata["arrays"]):
         return None
     arrays: dict[str, NDArray[Any]] = {}
@@ -344,12 +344,21 @@ def _read_pointer(catalog: Catalog, key: str) -> dict[str, Any]:
 def _read_arrays(catalog: Catalog, key: str, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     """Arrays of one revision; None where they were removed meanwhile."""
     try:
-        node: Any = catalog.processed[LIVE, key, metadata["folder"], _array_key(metadata["arrays"])]
-        return _unpacked(np.asarray(node.read()), metadata)
-    except (KeyError, httpx.HTTPStatusError) as error:
-        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (
-            HTTPStatus.UNAUTHORIZED,
-            HTTPStatus.FORBIDDEN,
-        ):
+        # Not by way of the node: who has the pointer knows all that the server would tell of it.
+        answer = handle_error(
+            catalog.root.context.http_client.get(
+                _link(catalog, key, metadata["folder"], _array_key(metadata["arrays"])),
+                headers={"Accept": "application/octet-stream"},
+            )
+        )
+        return _unpacked(answer.content, metadata)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise
         return None
+
+
+def _link(catalog: Catalog, *path: str) -> str:
+    """Of an array's values."""
+    base: str = catalog.processed.item["links"]["self"]
+    return "/".join([base.replace("/metadata/", "/array/full/", 1).rstrip("/"), LIVE, *path])

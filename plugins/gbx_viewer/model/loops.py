@@ -21,13 +21,16 @@ from gbx_viewer.model.session import Session
 logger = logging.getLogger(__name__)
 
 LIST_SECONDS = 1.0
-"""Between two looks for new runs."""
+"""From one look for new runs to the next."""
 
-LIVE_SECONDS = 0.1
-"""Between two looks at the live record that is shown."""
+LIVE_SECONDS = 0.15
+"""From one look at the live record that is shown to the next."""
 
 QUEUE_SECONDS = 3.0
-"""Between two questions to `gbx serve`."""
+"""From one question to `gbx serve` to the next."""
+
+_REST = 0.2
+"""Share of these times that a server has for itself, however slow it is."""
 
 _TELL_SECONDS = 0.4
 """Between two tellings while the first, long look goes on."""
@@ -66,6 +69,7 @@ class _Loop(ABC):
     def _go_on(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
+            began = time.monotonic()
             try:
                 self._look()
             except GbxError as error:
@@ -74,7 +78,7 @@ class _Loop(ABC):
                 # A list that stops for ever because of one odd node would be worse than one that tries again.
                 logger.exception("looking into the catalog failed")
                 self._failed(error)
-            self._wake.wait(self._period)
+            self._wake.wait(max(_REST * self._period, began + self._period - time.monotonic()))
 
     @abstractmethod
     def _look(self) -> None: ...
