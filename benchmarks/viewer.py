@@ -41,6 +41,8 @@ from gbx_viewer.ui.window import ViewerWindow
 SIDE, FRAMES, FULL, PREVIEW = 48, 60, 2_500, 512
 RUNS = 10_000
 PROBE_SECONDS = 0.01
+WRITER_SECONDS = 0.16
+"""From one revision of the live record to the next; `gbx serve` takes 0.4 s."""
 SECONDS = 120.0
 """Longest wait for anything."""
 
@@ -295,7 +297,9 @@ def _write(uri: str, store: str) -> None:
     sink, rois = LiveSink("running"), 3
     noise = np.random.default_rng(0).normal(1.05, 0.01, (rois, PREVIEW, PREVIEW)).astype(np.float32)
     started, revision = time.time(), 0
-    while not ending.wait(0.1):
+    pause = 0.0
+    while not ending.wait(pause):
+        began = time.monotonic()
         revision += 1
         state = LiveState(
             scan=ScanInfo(run_uid="running", sample="bench", temperature=400.0, started=started),
@@ -316,6 +320,7 @@ def _write(uri: str, store: str) -> None:
             frame_means=np.full((rois, PREVIEW), 0.5),
         )
         sink.publish(catalog, state)
+        pause = max(0.0, began + WRITER_SECONDS - time.monotonic())
     catalog.close()
 
 

@@ -345,7 +345,7 @@ def _read_arrays(catalog: Catalog, key: str, metadata: Mapping[str, Any]) -> dic
     """Arrays of one revision; None where they were removed meanwhile."""
     try:
         # Not by way of the node: who has the pointer knows all that the server would tell of it.
-        answer = handle_error(
+        answer: Any = handle_error(
             catalog.root.context.http_client.get(
                 _link(catalog, key, metadata["folder"], _array_key(metadata["arrays"])),
                 headers={"Accept": "application/octet-stream"},
