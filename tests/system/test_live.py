@@ -66,11 +66,11 @@ class Server:
         self._address = None
         self._open.close()
 
-    def connected(self) -> Catalog:
+    def connected(self, *, on_disk: bool = False) -> Catalog:
         """The caller closes."""
         if (address := self._address) is None:
             raise CatalogUnreachableError("no server", needed="a server", action="start it")
-        return connect(address.uri, address.api_key)
+        return connect(address.uri, address.api_key, store=address.store if on_disk else None)
 
     @contextmanager
     def catalog(self) -> Iterator[Catalog]:
@@ -109,10 +109,26 @@ def server(catalog_directory: Path, catalog_address: CatalogAddress) -> Iterator
     server.stop()
 
 
+@pytest.fixture(params=[False, True], ids=["over-http", "on-disk"])
+def catalog(server: Server, request: pytest.FixtureRequest) -> Iterator[Catalog]:
+    """A writer's, which sends what it has or writes it where the server reads; without any record of these tests."""
+    opened = server.connected(on_disk=request.param)
+    yield opened
+    for key in [key for key in opened.processed[LIVE] if key.endswith(f".{RULE}")]:
+        opened.processed[LIVE].delete_contents(key, recursive=True, external_only=False)
+    opened.close()
+
+
 @pytest.fixture
-def catalog(server: Server) -> Iterator[Catalog]:
+def reader(server: Server) -> Iterator[Catalog]:
     with server.catalog() as opened:
         yield opened
+
+
+def on_disk(catalog: Catalog, uid: str) -> list[str]:
+    """Folders of a live record that lie in the store."""
+    place = None if catalog.store is None else catalog.store / "live" / f"{uid}.{RULE}"
+    return [] if place is None or not place.exists() else sorted(path.name for path in place.iterdir())
 
 
 def settings(server: Server, **live: Any) -> Config:
@@ -256,6 +272,7 @@ def test_a_reader_never_sees_a_torn_record_and_nothing_grows(server: Server, cat
             assert np.all(values == state.frames), state.frames
     node: Any = catalog.processed[LIVE, f"{uid}.{RULE}"]
     assert sorted(node) == ["r000009", "r000017"]
+    assert on_disk(catalog, uid) == ([] if catalog.store is None else ["r000009", "r000017"])
     assert len(node.metadata_revisions[:]) == 0
 
 
@@ -280,8 +297,10 @@ def test_what_has_ended_names_the_final_record_and_is_swept_after_a_day(catalog:
     assert (ended.state, ended.record, ended.revision, ended.frames) == ("ended", "the-final-one", 2, 5)
     assert (ended.two_time.size, ended.frame_means.size, ended.total_counts.size) == (0, 0, 0)
     assert list(catalog.processed[LIVE, f"{uid}.{RULE}"]) == []
+    assert on_disk(catalog, uid) == []
     assert uid not in {summary.run_uid for summary in find_live(catalog, unsettled=True)}
     assert sweep_live(catalog) == 1
+    assert on_disk(catalog, old) == []
     with pytest.raises(RunNotFoundError, match=r"no live record '.*a4\.live' in .*; needed: a run that is"):
         load_live(catalog, old, RULE)
 
@@ -301,7 +320,7 @@ def test_a_record_that_was_removed_is_made_again(catalog: Catalog) -> None:
 
 
 def test_a_run_is_followed_from_its_first_file_to_its_final_record(
-    server: Server, catalog: Catalog, run: Callable[..., Run]
+    server: Server, reader: Catalog, run: Callable[..., Run]
 ) -> None:
     config = settings(server)
     one = run(20, 40, sample="live whole")
@@ -323,10 +342,10 @@ def test_a_run_is_followed_from_its_first_file_to_its_final_record(
         for state in one.seen:
             assert state.two_time.shape[-1] == state.frame_means.shape[-1] == state.frames
 
-        done = assemble.analyze_run(catalog, one.uid, config, rule=RULE)
+        done = assemble.analyze_run(reader, one.uid, config, rule=RULE)
         settled = one.wait_for("the final record", lambda state: state.record == done.key)
         assert (settled.state, settled.two_time.size) == ("ended", 0)
-    result = load_record(catalog, done.key)
+    result = load_record(reader, done.key)
     assert isinstance(result, ScanResult)
     assert ended.names == result.two_time.names
     off = ~np.eye(FRAMES, dtype=bool)
