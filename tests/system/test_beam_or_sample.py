@@ -32,6 +32,8 @@ from gbx_beamline.records import InstrumentFloor, NoFloor, ScanResult
 from gbx_beamline.simulation import SpeckleMovie
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 SHAPE = (64, 64)
 FRAMES, FRAME_TIME = 200, 1.0
 BEAM = slice(2, 22), slice(20, 44)

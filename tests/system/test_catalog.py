@@ -229,6 +229,7 @@ def test_an_attempt_that_lost_takes_its_files_with_it(on_disk: Catalog, result: 
     assert {place.name for place in on_disk.store.iterdir() if place.name != "somebody's own"} == attempts(on_disk)
 
 
+@pytest.mark.long
 def test_a_store_that_the_server_cannot_read_is_told(on_disk: Catalog, result: ScanResult, tmp_path: Path) -> None:
     elsewhere = dataclasses.replace(on_disk, store=tmp_path / "elsewhere")
     sink, before = TiledSink(elsewhere), attempts(on_disk)

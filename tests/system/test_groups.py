@@ -24,6 +24,8 @@ from gbx_beamline.records import PARAMETERS, Exposure, ScanInfo, ScanResult, Two
 from gbx_beamline.simulation import GrainBoundary
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 FRAMES, WINDOW = 128, 2500.0
 SAMPLE = "nc-Si dose groups"
 

@@ -33,6 +33,8 @@ from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series
 from gbx_tiled.embedded import CatalogAddress
 
+pytestmark = pytest.mark.long
+
 FRAMES = 20
 NARROW, WIDE = [3e-4, 6e-4], [3e-4, 9e-4]
 KELVIN = 421.0
