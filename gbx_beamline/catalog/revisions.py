@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,8 +18,6 @@ from tiled.client.utils import ClientError
 
 from gbx_beamline.catalog.attempts import check_served, register_group
 from gbx_beamline.errors import CatalogError
-
-_NOT_FOUND = 404
 
 PLACE = "live"
 """Folder of the store; attempts beside it have uuids for names."""
@@ -82,7 +81,7 @@ def remove_node(parent: Any, key: str) -> None:
         parent.delete_contents(key, recursive=True, external_only=False)
     except ClientError as error:
         # Whoever removed it before us did our work.
-        if error.response.status_code != _NOT_FOUND:
+        if error.response.status_code != HTTPStatus.NOT_FOUND:
             raise
 
 
