@@ -1,22 +1,30 @@
-"""A Tiled server that two proposals share: real authentication, our policy, our keys."""
+"""A Tiled server that two proposals share: real authentication, our policy, our keys.
+
+Embedded: SQLite, passwords. Deployed: ``deploy/tiled-proposals.yml`` as it is: PostgreSQL, Redis, a login provider.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
-import socket
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
+from login_provider import login_provider
+from postgres_server import new_databases, postgres_server
 
+from gbx_services.prefect_service import free_port
 from gbx_tiled.access_file import AccessFile
 from gbx_tiled.access_setup import compile_grants, prepare_server
 from gbx_tiled.configuration import access_control, server_configuration
@@ -35,6 +43,8 @@ class SharedServer:
     uri: str
     directory: Path
     log: Path
+    database: str
+    """Address of the catalog's database."""
     access: AccessFile
     tokens: dict[str, str] = field(repr=False)
     """``Authorization`` headers: people by name, services by role."""
@@ -53,38 +63,83 @@ class SharedServer:
             answer = client.post("/auth/apikey", json={"scopes": ["inherit"], "expires_in": 86400})
             return answer.raise_for_status().json()["secret"]
 
-    @property
-    def database(self) -> str:
-        return f"sqlite:///{self.directory / 'catalog.db'}"
-
 
 @contextmanager
 def shared_server(directory: Path) -> Iterator[SharedServer]:
-    """Start it, with shelves, services and the two proposals: anna's and ben's."""
+    """The embedded one, with shelves, services and the two proposals: anna's and ben's."""
     for name in ("arrays", "frames"):
         (directory / name).mkdir(parents=True)
     passwords = {name: secrets.token_hex(8) for name in PEOPLE}
-    port = _free_port()
-    uri, log = f"http://127.0.0.1:{port}", directory / "server.log"
-    configuration = _configuration(directory, port)
-    (directory / "server.yml").write_text(yaml.safe_dump(configuration))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TILED_")}
-    environment |= {f"PASSWORD_{name.upper()}": word for name, word in passwords.items()}
+    port = free_port()
+    (directory / "server.yml").write_text(yaml.safe_dump(_configuration(directory, port)))
+    environment = {f"PASSWORD_{name.upper()}": word for name, word in passwords.items()}
     environment |= {"TILED_SECRET": secrets.token_hex(32), "GBX_DATA_ROOTS": str(directory / "frames")}
+    command = ["tiled", "serve", "config", str(directory / "server.yml")]
+    with _running(command, directory, port, environment) as (uri, log):
+        tokens = {name: _log_in(uri, name, word) for name, word in passwords.items()}
+        yield _furnished(uri, directory, log, tokens, f"sqlite:///{directory / 'catalog.db'}")
+
+
+@contextmanager
+def deployed_server(directory: Path, deploy: Path) -> Iterator[SharedServer]:
+    """The same of ``deploy/tiled-proposals.yml``, started as its unit starts it. Skips where a service is absent."""
+    for name in ("arrays", "frames", "results"):
+        (directory / name).mkdir(parents=True)
+    with postgres_server() as postgres, _redis(directory) as stream, login_provider() as logins:
+        new_databases(postgres, "gbx_tiled", "gbx_tables", "gbx_logins")
+        database = f"postgresql+asyncpg://{postgres}/gbx_tiled"
+        port = free_port()
+        environment = {
+            "TILED_CONFIG": str(deploy / "tiled-proposals.yml"),
+            "GBX_TILED_CATALOG_URI": database,
+            "GBX_TILED_TABLES_URI": f"postgresql://{postgres}/gbx_tables",
+            "GBX_TILED_LOGINS_URI": f"postgresql+asyncpg://{postgres}/gbx_logins",
+            "GBX_TILED_STREAM_URI": stream,
+            "GBX_TILED_ARRAYS": str(directory / "arrays"),
+            "GBX_TILED_FRAMES": str(directory / "frames"),
+            "GBX_TILED_RESULTS": str(directory / "results"),
+            "GBX_DATA_ROOTS": str(directory / "frames"),
+            "GBX_TILED_ADMIN": "boss",
+            "GBX_TILED_SECRET": secrets.token_hex(32),
+            "GBX_OIDC_AUDIENCE": logins.audience,
+            "GBX_OIDC_CLIENT_ID": logins.client_id,
+            "GBX_OIDC_CLIENT_SECRET": logins.client_secret,
+            "GBX_OIDC_WELL_KNOWN_URI": logins.well_known,
+        }
+        (unit,) = re.findall(
+            r"^ExecStart=\S+/(.*)$", (deploy / "systemd" / "gbx-tiled@.service").read_text(), re.MULTILINE
+        )
+        with _running(unit.replace("%i", str(port)).split(), directory, port, environment) as (uri, log):
+            tokens = {name: _come_back(uri, logins.code_of(name)) for name in PEOPLE}
+            yield _furnished(uri, directory, log, tokens, database)
+
+
+KINDS: Mapping[str, Callable[[Path, Path], AbstractContextManager[SharedServer]]] = {
+    "embedded": lambda directory, _: shared_server(directory),
+    "deployed": deployed_server,
+}
+"""Servers by name; each takes a folder of its own and that of the deployment."""
+
+
+@contextmanager
+def _running(
+    command: list[str], directory: Path, port: int, environment: Mapping[str, str]
+) -> Iterator[tuple[str, Path]]:
+    """Address and log of a server, which ends with us whatever happens."""
+    uri, log = f"http://127.0.0.1:{port}", directory / "server.log"
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("TILED_", "GBX_"))}
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "gbx_tiled.attached", "-", "tiled", "serve", "config"]
         process = subprocess.Popen(
-            [*command, str(directory / "server.yml")],
+            [sys.executable, "-m", "gbx_tiled.attached", "-", *command],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=ours | environment,
             cwd=directory,
         )
     try:
         _await(process, uri, log)
-        tokens = {name: _log_in(uri, name, word) for name, word in passwords.items()}
-        yield _furnished(uri, directory, log, tokens)
+        yield uri, log
     finally:
         process.terminate()
         try:
@@ -94,6 +149,27 @@ def shared_server(directory: Path) -> Iterator[SharedServer]:
             process.wait()
         assert process.stdin is not None
         process.stdin.close()
+
+
+@contextmanager
+def _redis(directory: Path) -> Iterator[str]:
+    """Address of a Redis of our own, with its password."""
+    if shutil.which("redis-server") is None:
+        assert os.environ.get("GBX_SYSTEM") != "1", "GBX_SYSTEM=1 promises redis-server"
+        pytest.skip("redis-server is absent (Debian: apt-get install redis-server)")
+    port, password = free_port(), secrets.token_hex(16)
+    lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", 'save ""', f"dir {directory}")
+    with (
+        (directory / "redis.log").open("wb") as log,
+        subprocess.Popen(["redis-server", "-"], stdin=subprocess.PIPE, stdout=log, stderr=log) as process,
+    ):
+        assert process.stdin is not None
+        process.stdin.write("\n".join(lines).encode())
+        process.stdin.close()
+        try:
+            yield f"redis://:{password}@127.0.0.1:{port}"
+        finally:
+            process.terminate()
 
 
 def _configuration(directory: Path, port: int) -> dict[str, Any]:
@@ -118,11 +194,10 @@ def _configuration(directory: Path, port: int) -> dict[str, Any]:
     }
 
 
-def _furnished(uri: str, directory: Path, log: Path, tokens: dict[str, str]) -> SharedServer:
+def _furnished(uri: str, directory: Path, log: Path, tokens: dict[str, str], database: str) -> SharedServer:
     with httpx.Client(base_url=f"{uri}/api/v1", headers={"Authorization": tokens["boss"]}, trust_env=False) as boss:
         answer = boss.post("/auth/apikey", json={"scopes": ["inherit"], "expires_in": 3600}).raise_for_status()
         admin_key = answer.json()["secret"]
-    database = f"sqlite:///{directory / 'catalog.db'}"
     # Its tags must be there before anything can carry them.
     compile_grants(AccessFile(), database)
     made = prepare_server(uri, admin_key, directory / "keys", areas=AREAS)
@@ -133,12 +208,20 @@ def _furnished(uri: str, directory: Path, log: Path, tokens: dict[str, str]) -> 
     )
     compile_grants(access, database)
     keys = {role: f"Apikey {(directory / 'keys' / f'{role}.key').read_text().strip()}" for role in made}
-    return SharedServer(uri, directory, log, access, tokens | keys)
+    return SharedServer(uri, directory, log, database, access, tokens | keys)
 
 
 def _log_in(uri: str, name: str, word: str) -> str:
     form = {"username": name, "password": word}
     answer = httpx.post(f"{uri}/api/v1/auth/provider/{PROVIDER}/token", data=form, trust_env=False, timeout=60)
+    return f"Bearer {answer.raise_for_status().json()['access_token']}"
+
+
+def _come_back(uri: str, code: str) -> str:
+    """What a person's browser does when the login provider sends it back."""
+    answer = httpx.get(
+        f"{uri}/api/v1/auth/provider/{PROVIDER}/code", params={"code": code}, trust_env=False, timeout=60
+    )
     return f"Bearer {answer.raise_for_status().json()['access_token']}"
 
 
@@ -151,9 +234,3 @@ def _await(process: subprocess.Popen[bytes], uri: str, log: Path) -> None:
         except httpx.HTTPError:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

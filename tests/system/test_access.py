@@ -6,12 +6,13 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from access_server import OTHER, OWN, SharedServer, shared_server
+from access_server import KINDS, OTHER, OWN, SharedServer
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as connect_websocket
 
@@ -55,9 +56,11 @@ WHO = (
 )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
-    with shared_server(tmp_path_factory.mktemp("shared") / "catalog") as running:
+@pytest.fixture(scope="module", params=KINDS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, repository: Path
+) -> Iterator[SharedServer]:
+    with KINDS[request.param](tmp_path_factory.mktemp("shared") / "catalog", repository / "deploy") as running:
         boss = running.client("boss")
         for area, tag in itertools.product(Area, TAGS):
             furnish(boss, area, f"kept-{tag}", tag)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from access_server import OTHER, OWN, SharedServer, shared_server
+from access_server import KINDS, OTHER, OWN, SharedServer
 from eiger_runs import GEOMETRY, movie
 from serving import FRAMES, Service, wait_for
 from tiled.client.utils import ClientError
@@ -28,9 +28,11 @@ from gbx_tiled.roles import SHELVES_TAG, Role
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
-    with shared_server(tmp_path_factory.mktemp("facility") / "catalog") as running:
+@pytest.fixture(scope="module", params=KINDS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, repository: Path
+) -> Iterator[SharedServer]:
+    with KINDS[request.param](tmp_path_factory.mktemp("facility") / "catalog", repository / "deploy") as running:
         yield running
 
 

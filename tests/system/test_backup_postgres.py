@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +15,7 @@ import httpx
 import pytest
 import yaml
 from backing_up import everything, fill
+from postgres_server import new_databases, postgres_server
 from tiled.client import from_uri
 from tiled.structures.core import Spec
 
@@ -35,52 +34,10 @@ KEY = "0123456789abcdef" * 4
 START_SECONDS = 300.0
 
 
-def _tools() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent if found and shutil.which("pg_dump") else None
-
-
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """Address of a PostgreSQL server of our own, up to the name of a database; it ends with the module."""
-    tools = _tools()
-    if tools is None:
-        if os.environ.get("GBX_SYSTEM") == "1":
-            pytest.fail("GBX_SYSTEM=1, but PostgreSQL is absent: apt-get install postgresql")
-        pytest.skip("PostgreSQL is absent: apt-get install postgresql")
-    # PostgreSQL refuses to run as root; a socket's path may be 107 characters long. Tiled's tables want TCP.
-    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-    with tempfile.TemporaryDirectory(prefix="gbx-pg-", dir="/tmp") as made:
-        folder = Path(made)
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
-
-        def run(name: str, *arguments: str) -> None:
-            done = subprocess.run(
-                [str(tools / name), *arguments], cwd=folder, capture_output=True, text=True, check=False, **identity
-            )
-            assert done.returncode == 0, done.stderr
-
-        data = str(folder / "data")
-        run("initdb", "--pgdata", data, "--username", "gbx", "--auth", "trust", "--no-sync")
-        port = free_port()
-        options = f"-k {folder} -c listen_addresses=127.0.0.1 -c port={port} -c fsync=off"
-        run("pg_ctl", "--pgdata", data, "--log", str(folder / "log"), "--options", options, "--wait", "start")
-        try:
-            yield f"gbx@127.0.0.1:{port}"
-        finally:
-            run("pg_ctl", "--pgdata", data, "--mode", "immediate", "stop")
-
-
-def databases(address: str, *names: str) -> None:
-    """New, empty databases in place of those of these names."""
-    for name in names:
-        for statement in (f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"):
-            subprocess.run(
-                ["psql", f"postgresql://{address}/postgres", "-qc", statement],
-                check=True,
-                capture_output=True,
-            )
+    with postgres_server() as address:
+        yield address
 
 
 def written(folder: Path, address: str) -> Path:
@@ -132,7 +89,7 @@ def tiled(config: Path, store: Path) -> Iterator[CatalogAddress]:
 
 
 def test_a_catalog_in_postgresql_comes_back_in_new_databases(postgres: str, tmp_path: Path) -> None:
-    databases(postgres, "gbx_tiled", "gbx_tables")
+    new_databases(postgres, "gbx_tiled", "gbx_tables")
     server, shared = written(tmp_path, postgres), tmp_path / "shared"
     config = parse_config(
         {
@@ -151,7 +108,7 @@ def test_a_catalog_in_postgresql_comes_back_in_new_databases(postgres: str, tmp_
     levels = {check.name: check.level for check in check_server(config, server)}
     assert levels["server: catalog"] is levels["server: tables"] is Level.OK
     # Destroyed, all but the detector's own files, which are not ours to keep.
-    databases(postgres, "gbx_tiled", "gbx_tables")
+    new_databases(postgres, "gbx_tiled", "gbx_tables")
     for name in ("arrays", "results"):
         shutil.rmtree(shared / name)
     restore_backup(config, made.folder, tiled_config=server)

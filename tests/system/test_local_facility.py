@@ -330,7 +330,6 @@ def assert_nothing_is_left(local: LocalFacility, known: Facility) -> None:
     assert not known.postgres_data.exists()
 
 
-@pytest.mark.slow
 def test_what_is_kept_comes_up_again(repository: Path, tmp_path: Path, small_demo: Path) -> None:
     need_programs()
     local = LocalFacility(repository, tmp_path / "facility")

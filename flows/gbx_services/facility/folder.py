@@ -20,6 +20,7 @@ import yaml
 from gbx_beamline.config import load_config
 from gbx_beamline.errors import ServiceError
 from gbx_services.facility import postgres
+from gbx_services.facility.report import forget_report
 
 STATE = "facility.json"
 """Says that a folder is a facility's."""
@@ -148,6 +149,7 @@ def prepare(directory: Path, config_path: Path) -> Facility:
     else:
         made = Facility(**{**asdict(kept), "ports": ports})
     write_private(directory / STATE, json.dumps(asdict(made), default=str))
+    forget_report(directory)
     settings = config.absolute().model_dump(mode="json", exclude_unset=True)
     settings = _with(settings, _own_settings(made))
     (directory / CONFIGURATION).write_text(yaml.safe_dump(settings, sort_keys=False))

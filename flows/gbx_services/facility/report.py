@@ -47,3 +47,8 @@ def write_report(directory: Path, report: Report) -> None:
     new = directory / f"{REPORT}.new"
     new.write_text(json.dumps(asdict(report)))
     new.replace(directory / REPORT)
+
+
+def forget_report(directory: Path) -> None:
+    """Remove what an earlier keeper said, before a new one is asked for."""
+    (directory / REPORT).unlink(missing_ok=True)
