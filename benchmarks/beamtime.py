@@ -48,7 +48,7 @@ def run(folder: Path, *, quick: bool, scans: int | None = None) -> Table:
     movie = speckles(FRAMES, SIDE, frame_time=FRAME_TIME)
     with (
         closing(Service(folder, rois=ROIS)) as service,
-        closing(Beamline(service, movie, frame_time=FRAME_TIME, acceleration=None)) as beamline,
+        closing(Beamline(service.place, movie, frame_time=FRAME_TIME, acceleration=None)) as beamline,
     ):
         uids: list[str] = []
         samples: list[dict[str, Held]] = []

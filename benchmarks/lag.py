@@ -40,8 +40,8 @@ def run(folder: Path, *, quick: bool) -> Iterator[Table]:
     tell("lag: gbx serve")
     with (
         closing(Service(folder, rois=ROIS)) as service,
-        closing(Beamline(service, movie, frame_time=1.0, acceleration=None)) as beamline,
-        closing(Beamline(service, movie, frame_time=1.0, acceleration=ACCELERATION)) as paced,
+        closing(Beamline(service.place, movie, frame_time=1.0, acceleration=None)) as beamline,
+        closing(Beamline(service.place, movie, frame_time=1.0, acceleration=ACCELERATION)) as paced,
     ):
         lags = [_lags(service, beamline.take(f"lag {number}")) for number in range(scans)]
         yield _lag_table(lags)

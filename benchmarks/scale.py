@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import backlog
 from benchmarks.full_catalog import SAMPLES, YEAR, fill, settings
 from benchmarks.rounds import tell
 from benchmarks.serving import speckles
@@ -31,8 +32,8 @@ ROUNDS = 3
 WAYS = (("here, one process", 0), ("Dask, 1 worker", 1), ("Dask, 2 workers", 2))
 
 
-def run(folder: Path, *, quick: bool, scans: int | None, records: int | None) -> list[Table]:
-    """Both tables.
+def run(folder: Path, *, quick: bool, scans: int | None, records: int | None) -> Iterator[Table]:
+    """All tables.
 
     Args:
         folder: For catalogs; 6 GB for 100,000 records, 20 MB for each scan.
@@ -41,10 +42,9 @@ def run(folder: Path, *, quick: bool, scans: int | None, records: int | None) ->
         records: Another number of records.
     """
     count = scans or (10 if quick else 1_000)
-    return [
-        throughput(folder / "scans", count),
-        catalog_table(folder / "full", records or (2_000 if quick else 100_000)),
-    ]
+    yield backlog.run(folder / "backlog", quick=quick)
+    yield throughput(folder / "scans", count)
+    yield catalog_table(folder / "full", records or (2_000 if quick else 100_000))
 
 
 def throughput(folder: Path, count: int) -> Table:

@@ -46,6 +46,15 @@ class Scan(NamedTuple):
     """From the first message of the plan to its end."""
 
 
+class Place(NamedTuple):
+    """Where a beamline leaves what it measures."""
+
+    frames: Path
+    journals: Path
+    raw: Callable[[], Any]
+    """The catalog's container of raw runs. A function: who starts the catalog anew gives it another address."""
+
+
 class Service:
     """A running `gbx serve` and the servers that it started."""
 
@@ -56,7 +65,12 @@ class Service:
         self.catalog_directory = folder / "catalog"
         self._log = folder / "serve.jsonl"
         config = folder / "gbx.yaml"
-        config.write_text(yaml.safe_dump(_settings(self, rois) | {"serve": _serve(self) | serve}))
+        places = {
+            "catalog": {"directory": str(self.catalog_directory)},
+            "models": {"directory": str(folder / "models")},
+            "serve": {"directory": str(self.directory), "health": {"port": 0}} | serve,
+        }
+        config.write_text(yaml.safe_dump({"analysis": analysis(rois)} | places))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("gbx")), "serve", "--config", str(config)],
@@ -71,6 +85,11 @@ class Service:
             )
         self._ready()
         self.spool = Spool(self.directory)
+
+    @property
+    def place(self) -> Place:
+        """For a beamline beside it."""
+        return Place(self.catalog_directory / "frames" / "scans", self.folder / "journals", self._raw)
 
     def close(self) -> None:
         """End it in order."""
@@ -98,6 +117,10 @@ class Service:
         """Whether the queue has nothing more to do for a run: its report is drawn."""
         return any(job.selected and job.state is State.DONE for job in self.spool.jobs(run=uid))
 
+    def _raw(self) -> Any:
+        server = self._server()
+        return connect(server["uri"], server["api_key"]).raw
+
     def _server(self) -> dict[str, Any]:
         return json.loads((self.catalog_directory / "server.json").read_text())
 
@@ -110,29 +133,26 @@ class Beamline:
     """A RunEngine with a simulated Eiger that shows the same movie in each scan.
 
     Args:
-        service: Into whose catalog it writes.
+        place: Where it writes to.
         movie: (N, y, x) counts.
         frame_time: s of the detector's clock.
         acceleration: Detector seconds per real second; None is as fast as the disk allows.
     """
 
     def __init__(
-        self, service: Service, movie: NDArray[np.uint16], *, frame_time: float, acceleration: float | None
+        self, place: Place, movie: NDArray[np.uint16], *, frame_time: float, acceleration: float | None
     ) -> None:
         self._movie = movie
         self._frame_time = frame_time
         self._feed = ReplayFeed(movie)
         shape = movie.shape[1:]
         self._eiger: Any = SimulatedEiger(
-            directory=service.catalog_directory / "frames" / "scans",
+            directory=place.frames,
             feed=self._feed,
             geometry=_geometry((shape[0], shape[1])),
             acceleration=acceleration,
         )
-        # A function: who starts the catalog anew gives it another address.
-        self._engine, self._writer = make_run_engine(
-            lambda: _raw(service), backup_directory=service.folder / "journals"
-        )
+        self._engine, self._writer = make_run_engine(place.raw, backup_directory=place.journals)
         self._stopped: dict[str, float] = {}
         self._engine.subscribe(lambda _name, doc: self._stopped.__setitem__(doc["run_start"], time.time()), "stop")
 
@@ -179,20 +199,13 @@ def wait_for(ready: Callable[[], object], seconds: float, *, every: float = 0.1)
     return time.time()
 
 
-def _serve(service: Service) -> dict[str, Any]:
-    return {"directory": str(service.directory), "health": {"port": 0}}
-
-
-def _settings(service: Service, rois: int) -> dict[str, Any]:
+def analysis(rois: int) -> dict[str, Any]:
+    """Settings of an analysis in this many q-ROIs, with the model that comes with GBX."""
     edges = np.linspace(0.0385, 0.0515, rois + 1).round(6).tolist()
     boxes = [{"q_par": [low, high], "q_z": [0.0225, 0.0325]} for low, high in pairwise(edges)]
     return {
-        "analysis": {
-            "geometry": {"mode": "gisaxs", "incidence_deg": 0.25, "critical_angle_deg": 0.186},
-            "rois": {"boxes": boxes},
-        },
-        "catalog": {"directory": str(service.catalog_directory)},
-        "models": {"directory": str(service.folder / "models")},
+        "geometry": {"mode": "gisaxs", "incidence_deg": 0.25, "critical_angle_deg": 0.186},
+        "rois": {"boxes": boxes},
     }
 
 
@@ -207,8 +220,3 @@ def _geometry(shape: tuple[int, int]) -> Geometry:
         pixel_size_x=PIXEL,
         pixel_size_y=PIXEL,
     )
-
-
-def _raw(service: Service) -> Any:
-    server = json.loads((service.catalog_directory / "server.json").read_text())
-    return connect(server["uri"], server["api_key"]).raw

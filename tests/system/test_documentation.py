@@ -204,7 +204,7 @@ def test_the_tutorial_from_its_first_line_to_its_last(tmp_path: Path, monkeypatc
         if block.section.startswith("1."):
             rows = json.loads(run_shell("gbx results --format json", tmp_path))
             assert {row["status"] for row in rows} == {"ok"}
-            uid = rows[-1]["uid"][:8]
+            uid = rows[-1]["run_uid"][:8]
         elif "gbx import" in block.code:
             (uid,) = re.findall(r"imported as ([0-9a-f]{8})", said)
     assert sorted(path.name for path in (tmp_path / "figures").iterdir() if path.suffix == ".pdf") == [
