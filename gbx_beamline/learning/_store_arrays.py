@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from gbx_beamline.errors import DependencyError, InputError
 from gbx_beamline.learning._store_description import in_json
-from gbx_beamline.learning._store_files import said_in_words, write_whole
-from gbx_beamline.untrusted import parse_json
+from gbx_beamline.learning._store_files import inside, said_in_words, write_whole
+from gbx_beamline.untrusted import parse_json, read_bounded
 
 Arrays = Mapping[str, NDArray[Any]]
 
 RESTORE = "restore the folder from where it came, or choose another model (`gbx models list`)"
 """What to do about a file that cannot be believed."""
+
+_LARGEST = 2**28
+"""Bytes of a file of arrays that no description tells the size of; those of ours have fewer than a hundredth of it."""
 
 
 def write_arrays(folder: Path, files: Mapping[str, Arrays | Mapping[str, Any]]) -> None:
@@ -37,12 +40,16 @@ def read_arrays(folder: Path, files: Sequence[str]) -> dict[str, Any]:
     """What :func:`write_arrays` wrote, or files of a model, without a comparison with their hashes.
 
     Raises:
-        InputError: a file that is absent or not of its kind.
+        InputError: a file that is absent, elsewhere, larger than any of ours or not of its kind.
     """
     found: dict[str, Any] = {}
     for file in files:
-        with said_in_words(folder / file, action=RESTORE):
-            content = (folder / file).read_bytes()
+        path = inside(folder, file)
+        try:
+            with said_in_words(path, action=RESTORE):
+                content = read_bounded(path, _LARGEST)
+        except ValueError as error:
+            raise InputError(f"{path} holds {error}", needed="a file as GBX writes it", action=RESTORE) from error
         found[file] = (json_in if file.endswith(".json") else arrays_in)(content, folder / file)
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gbx_beamline.errors import InputError
 from gbx_beamline.learning._store_description import in_json
-from gbx_beamline.learning._store_files import said_in_words, write_whole
+from gbx_beamline.learning._store_files import inside, said_in_words, write_whole
 from gbx_beamline.learning._store_folder import StoredModel
 from gbx_beamline.untrusted import read_json
 
@@ -30,10 +30,10 @@ def read_evaluation(directory: Path, model: StoredModel) -> dict[str, Any] | Non
     Raises:
         InputError: a file that is no evaluation of this model.
     """
-    places = (folder / EVALUATION for folder in findings_of(directory, model))
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
+    place = next((folder for folder in findings_of(directory, model) if (folder / EVALUATION).is_file()), None)
+    if place is None:
         return None
+    path = inside(place, EVALUATION)
     action = f"run `gbx evaluate {model.id}`"
     try:
         found = read_json(path)

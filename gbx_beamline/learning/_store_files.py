@@ -54,3 +54,25 @@ def said_in_words(path: Path, *, action: str) -> Iterator[None]:
             needed="a place that this user may read and write, with room",
             action=action,
         ) from error
+
+
+def inside(folder: Path, file: str) -> Path:
+    """The file, refused where a link leads out of the folder.
+
+    Raises:
+        InputError: one does.
+    """
+    path = folder / file
+    try:
+        real, own = path.resolve(), folder.resolve()
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"{path} leads in a circle", needed="a file of the folder itself", action="put it in place of the link"
+        ) from error
+    if real.parent != own:
+        raise InputError(
+            f"{path} lies outside of its folder, at {real}",
+            needed="a file of the folder itself",
+            action="copy the file into the folder in place of the link",
+        )
+    return path

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from gbx_beamline.errors import InputError
 from gbx_beamline.learning._store_arrays import RESTORE, arrays_in, json_in
 from gbx_beamline.learning._store_description import FORMAT, FORMAT_VERSION, ModelDescription, digest_of
-from gbx_beamline.learning._store_files import said_in_words
+from gbx_beamline.learning._store_files import inside, said_in_words
 from gbx_beamline.untrusted import read_json
 
 DESCRIPTION = "model.json"
@@ -95,7 +95,7 @@ class StoredModel:
                 needed=f"one of {', '.join(sorted(self.description.files))}",
                 action="use a model that was trained with it",
             )
-        path = _inside(self.folder, file)
+        path = inside(self.folder, file)
         with said_in_words(path, action=RESTORE):
             # One byte more than there should be tells enough: a larger file is not to fill the memory.
             with path.open("rb") as opened:
@@ -140,7 +140,7 @@ def read_model(folder: Path, *, verify: bool = True) -> StoredModel:
     if WEIGHTS not in description.files:
         raise InputError(f"{folder / DESCRIPTION} names no {WEIGHTS}", needed="one", action=RESTORE)
     for file in description.files:
-        path = _inside(folder, file)
+        path = inside(folder, file)
         if not path.is_file():
             raise InputError(f"{path} is missing", needed=f"it, as {DESCRIPTION} says", action=RESTORE)
     model = StoredModel(folder, description)
@@ -156,7 +156,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"no folder {folder}", needed="a model folder", action="check the path, or see `gbx models list`"
         )
     try:
-        content = read_json(_inside(folder, DESCRIPTION))
+        content = read_json(inside(folder, DESCRIPTION))
         found = (content["format"], content["format_version"])
     except FileNotFoundError as error:
         raise InputError(
@@ -177,15 +177,3 @@ def _read_description(folder: Path) -> dict[str, Any]:
             action="use the release of GBX that wrote it, or train the model again with this one",
         )
     return content
-
-
-def _inside(folder: Path, file: str) -> Path:
-    """The file, refused where a link leads out of the folder."""
-    path = folder / file
-    if path.resolve().parent != folder.resolve():
-        raise InputError(
-            f"{path} lies outside the model's folder, at {path.resolve()}",
-            needed="a file of the folder itself",
-            action="copy the file into the folder in place of the link",
-        )
-    return path

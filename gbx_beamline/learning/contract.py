@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ConfigDict, Field
 
 from gbx_beamline.errors import ContractError
 from gbx_beamline.learning._input_cells import CellMaps, RoiFacts, cells_of_record
 from gbx_beamline.learning._input_features import CHANNELS, CURVES, FEWEST_CELLS, SCALARS, lag_bins, roi_features
+from gbx_beamline.learning._store_parts import KNOWN_ONLY, part_of
 from gbx_beamline.records import TwoTime
 
 if TYPE_CHECKING:
@@ -51,8 +53,10 @@ CONTRACT_VERSION = 2
 class InputContract:
     """Which scans a model may judge. Stored in its ``model.json``."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = KNOWN_ONLY
+
     version: int = CONTRACT_VERSION
-    cells: int = 64
+    cells: Annotated[int, Field(le=1024)] = 64
     """Time cells per side of a map, each of a whole number of frames."""
     window: tuple[float, float] = (2000.0, 2600.0)
     """s that the cells may span. Of a longer scan the beginning is taken."""
@@ -64,7 +68,7 @@ class InputContract:
     """Per q-ROI."""
     counts: tuple[float, float] = (0.5, 50.0)
     """Photons per pixel and time cell."""
-    most_rois: int = 12
+    most_rois: Annotated[int, Field(ge=1, le=1024)] = 12
     known: float = 0.5
     """Smallest share of known cells off the diagonal."""
     normalisations: tuple[str, ...] = ("none", "smoothed_image", "static_bins", "total_intensity")
@@ -96,17 +100,7 @@ class InputContract:
                 needed=f"version {CONTRACT_VERSION}, which this release of gbx-beamline makes inputs for",
                 action="use a model trained with this release, or the release that the model was trained with",
             )
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-        }
-        try:
-            return cls(**fields)
-        except TypeError as error:
-            raise ContractError(
-                f"an input contract that cannot be read ({error})",
-                needed=f"the fields of version {CONTRACT_VERSION}",
-                action="restore model.json from where the model came from",
-            ) from error
+        return part_of(cls, values, "an input contract", refusal=ContractError)
 
 
 class ScanInput(NamedTuple):

@@ -139,31 +139,45 @@ class Embedding:
         Raises:
             InputError: of another version, or parts that do not fit together.
         """
-        if settings.get("version") != _VERSION or tuple(settings.get("kinds", ())) != KINDS:
-            raise InputError(
-                f"an embedding of version {settings.get('version')}",
-                needed=f"version {_VERSION}",
-                action="use the release that wrote it, or fit it again",
-            )
         try:
+            if (settings["version"], tuple(settings["kinds"])) != (_VERSION, KINDS):
+                raise InputError(
+                    f"an embedding of version {settings['version']}",
+                    needed=f"version {_VERSION}",
+                    action="use the release that wrote it, or fit it again",
+                )
             found = cls(
                 columns={name: arrays[f"column.{name}"] for name in settings["columns"]},
                 **{name: arrays[name] for name in ("coordinates", "kind", "points", "centre", "projection")},
                 **{name: settings[name] for name in ("spacing", "neighbours", "seed")},
             )
-        except KeyError as error:
+        except (KeyError, TypeError) as error:
+            absent = f"without {error}" if isinstance(error, KeyError) else f"that says something else ({error})"
+            raise InputError(f"an embedding {absent}", needed="all its parts", action="fit it again") from error
+        if not found._fits():
             raise InputError(
-                f"an embedding without {error.args[0]!r}", needed="all its parts", action="fit it again"
-            ) from error
-        points = len(found.points)
-        whole = found.projection.shape == (found.centre.size, found.points.shape[-1])
-        if not (whole and found.coordinates.shape == (points, 2) and found.kind.shape == (points,)):
-            raise InputError(
-                f"an embedding of {points} points with coordinates {found.coordinates.shape}",
-                needed="parts that fit together",
+                f"an embedding of {found.points.shape} points with coordinates {found.coordinates.shape}",
+                needed="finite parts that fit together",
                 action="fit it again",
             )
         return found
+
+    def _fits(self) -> bool:
+        """Whether a scan can be placed: files may say anything."""
+        points = self.points.shape[:1]
+        shapes = (
+            self.points.ndim == 2
+            and self.projection.shape == (self.centre.size, self.points.shape[1])
+            and self.centre.ndim == 1
+            and self.coordinates.shape == (*points, 2)
+            and self.kind.shape == points
+            and all(column.shape == points for column in self.columns.values())
+        )
+        numbers = (self.coordinates, self.points, self.centre, self.projection)
+        finite = all(part.dtype.kind == "f" and bool(np.isfinite(part).all()) for part in numbers)
+        spacing = isinstance(self.spacing, float) and 0.0 < self.spacing < np.inf
+        counted = isinstance(self.neighbours, int) and 1 < self.neighbours <= len(self.points)
+        return shapes and finite and spacing and counted and self.kind.dtype == np.uint8
 
     def save(self, folder: Path) -> None:
         """Write both files into a folder, which is made when absent.

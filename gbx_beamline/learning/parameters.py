@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ConfigDict
 
 from gbx_beamline.errors import InputError
+from gbx_beamline.learning._store_parts import KNOWN_ONLY, part_of
 from gbx_beamline.records import PARAMETERS
 
 LOGARITHMIC = (True, True, False)
@@ -26,6 +28,8 @@ class ParameterBox:
     Raises:
         InputError: bounds that do not rise.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = KNOWN_ONLY
 
     log10_diffusivity: tuple[float, float] = (-23.7, -20.3)
     log10_gamma: tuple[float, float] = (17.0, 20.0)
@@ -78,5 +82,9 @@ class ParameterBox:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ParameterBox:
-        """The inverse of ``to_json``."""
-        return cls(**{name: (float(bounds[0]), float(bounds[1])) for name, bounds in values.items()})
+        """The inverse of ``to_json``.
+
+        Raises:
+            InputError: bounds that are none.
+        """
+        return part_of(cls, values, "a box of parameters")

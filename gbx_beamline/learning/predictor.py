@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from gbx_beamline.errors import ContractError, InputError
+from gbx_beamline.learning._store_parts import part_of
 from gbx_beamline.learning._torch import check_torch, fill, tensors
 from gbx_beamline.learning.belief import Belief, check_prediction
 from gbx_beamline.learning.competing import CLASSES
@@ -296,6 +298,14 @@ class _Density:
         return found.cpu().numpy().astype(np.float64)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Parameters:
+    """What ``model.json`` says of the parameters."""
+
+    box: ParameterBox
+    shot_correlation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
 def load_model(name: str | Path | None = None, *, store: ModelStore | None = None) -> Model:
     """A model of the GBX family.
 
@@ -323,7 +333,7 @@ def model_of(stored: StoredModel, findings: Sequence[Path] = ()) -> Model:
 
     about = stored.of_family(FAMILY)
     contract = InputContract.from_json(about.contract)
-    box = ParameterBox.from_json(about.parameters["box"])
+    parameters = part_of(_Parameters, about.parameters, "parameters")
     settings = NetworkSettings.from_json(about.network)
     if settings.kinds != CLASSES:
         raise InputError(
@@ -332,14 +342,13 @@ def model_of(stored: StoredModel, findings: Sequence[Path] = ()) -> Model:
             action="use the release that the model was trained with, or train it again",
         )
     with torch.random.fork_rng(devices=[]):
-        network = PosteriorNetwork(settings, box)
+        network = PosteriorNetwork(settings, parameters.box)
     fill(network, tensors(stored.weights()), stored.id)
-    belief = Belief.untested(box)
+    belief = Belief.untested(parameters.box)
     if BELIEF in about.files:
         belief = Belief.from_state(cast("dict[str, Any]", stored.arrays(BELIEF)))
-    correlation = float(about.parameters.get("shot_correlation", 0.0))
     picture = picture_of(findings, settings.context)
-    return Model(stored.id, network, contract, belief, correlation, picture)
+    return Model(stored.id, network, contract, belief, parameters.shot_correlation, picture)
 
 
 def _of_group(joint: SharedBy) -> tuple[Flag, ...]:

@@ -1,6 +1,6 @@
 """Limits for what others wrote: where their paths may lead, and how much their files may unpack to."""
 
-from gbx_beamline.untrusted._files import LARGEST_TEXT, parse_json, read_json, read_yaml
+from gbx_beamline.untrusted._files import LARGEST_TEXT, parse_json, read_bounded, read_json, read_yaml
 from gbx_beamline.untrusted._numpy import UNREADABLE, check_numpy
 from gbx_beamline.untrusted._paths import confined, lies_below
 
@@ -11,6 +11,7 @@ __all__ = [
     "confined",
     "lies_below",
     "parse_json",
+    "read_bounded",
     "read_json",
     "read_yaml",
 ]

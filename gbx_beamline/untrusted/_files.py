@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is no JSON, or larger or deeper than any file of ours.
     """
-    return parse_json(_content(path, LARGEST_TEXT))
+    return parse_json(read_bounded(path, LARGEST_TEXT))
 
 
 def parse_json(content: bytes) -> Any:
@@ -68,7 +68,7 @@ def read_yaml(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is no text, no YAML, too large, or expands (by aliases) to more than any file of ours.
     """
-    text = _content(path, _LARGEST_YAML).decode()
+    text = read_bounded(path, _LARGEST_YAML).decode()
     # The parser takes the square of the time for brackets in brackets. Those in texts are paired, too, as a rule.
     opened = accumulate({"[": 1, "{": 1, "]": -1, "}": -1}.get(letter, 0) for letter in text)
     if max(opened, default=0) > _DEEPEST:
@@ -95,7 +95,13 @@ def _expanded(content: Any, known: dict[int, int]) -> int:
     return known[id(content)]
 
 
-def _content(path: Path, most: int) -> bytes:
+def read_bounded(path: Path, most: int) -> bytes:
+    """Content of a file, of which no more is read than it may hold: a device has no end.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds more than ``most`` bytes.
+    """
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

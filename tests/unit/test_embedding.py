@@ -228,6 +228,9 @@ def test_scans_that_make_no_map_are_refused(features: Any, options: dict[str, An
     [
         ({"version": 9}, None, "an embedding of version 9; needed: version 1"),
         ({"columns": ["absent"]}, None, r"without 'column\.absent'"),
+        ({"columns": 7}, None, r"says something else \('int' object"),
+        ({"spacing": "wide"}, None, "finite parts that fit together"),
+        ({"neighbours": 10**9}, None, "finite parts that fit together"),
         ({}, "projection", "without 'projection'"),
     ],
 )
@@ -241,10 +244,26 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     arrays, settings = small_map().arrays(), small_map().settings()
     with pytest.raises(InputError, match="parts that fit together"):
         Embedding.of(arrays | {"points": arrays["points"][:5]}, settings)
+    with pytest.raises(InputError, match="finite parts"):
+        Embedding.of(arrays | {"centre": arrays["centre"] * np.nan}, settings)
     with pytest.raises(InputError, match=r"embedding\.safetensors: No such file"):
         Embedding.load(tmp_path)
     (tmp_path / "embedding.safetensors").write_bytes(b"\x80\x04N.")
     with pytest.raises(InputError, match="holds no arrays"):
+        Embedding.load(tmp_path)
+
+
+@pytest.mark.parametrize("endless", ["/dev/zero", "embedding.safetensors", "a sparse file"])
+def test_a_file_without_an_end_is_not_read(tmp_path: Path, endless: str) -> None:
+    small_map().save(tmp_path)
+    arrays = tmp_path / "embedding.safetensors"
+    arrays.unlink()
+    if endless == "a sparse file":
+        with arrays.open("wb") as file:
+            file.truncate(2**40)
+    else:
+        arrays.symlink_to(endless)
+    with pytest.raises(InputError, match=r"outside of its folder|in a circle|more than 268,435,456 bytes"):
         Embedding.load(tmp_path)
 
 

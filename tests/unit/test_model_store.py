@@ -136,7 +136,7 @@ def damage(folder: Path, how: str) -> None:
         ("a flipped bit", "has the sha256", "do not use it"),
         ("cut short", "has the sha256", "restore the folder"),
         ("gone", r"weights\.safetensors is missing", "restore the folder"),
-        ("a link elsewhere", "lies outside the model's folder", "in place of the link"),
+        ("a link elsewhere", "lies outside of its folder", "in place of the link"),
         ("a path elsewhere", "should match pattern", "restore the folder"),
         ("another contract", "was changed after it was written", "contract, network or hashes may be false"),
         ("a foreign version", "of format gbx-model 2; needed: gbx-model 1", "use the release of GBX that wrote it"),

@@ -190,7 +190,7 @@ def test_s_is_normalised_over_both_domains_together() -> None:
     assert (scale.low, scale.high) == (0.1, 0.9)
     assert scale.to_unit([0.1, 0.5, 0.9]) == pytest.approx([0.0, 0.5, 1.0])
     assert scale.to_norm(scale.to_unit(0.42)) == pytest.approx(0.42)
-    assert SScale.from_json(scale.to_json()) == scale
+    assert SScale(**scale.to_json()) == scale
     with pytest.raises(InputError, match="none different"):
         SScale.joint([0.2], [0.2, np.nan])
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from gbx_beamline.config._paper_family import Crops, PaperFamilyData, Resize
 from gbx_beamline.errors import ContractError, InputError
+from gbx_beamline.learning._store_parts import part_of
 from gbx_beamline.learning._torch import check_torch, fill, tensors
 from gbx_beamline.learning.paper.experiments import (
     CUT,
@@ -223,6 +224,25 @@ class PaperModel:
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Contract:
+    """What ``model.json`` says of the maps."""
+
+    cells: Annotated[int, Field(ge=1, le=1024)]
+    resize: Resize
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SurrogateSaid:
+    scale: SScale
+    s: Literal["bare", "corrected"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Networks:
+    surrogate: _SurrogateSaid | None
+
+
 def load_paper_model(name: str | Path, *, store: ModelStore | None = None) -> PaperModel:
     """A model of the paper's family.
 
@@ -248,22 +268,21 @@ def paper_model_of(stored: StoredModel) -> PaperModel:
             needed=f"version {CONTRACT_VERSION}, which this release of gbx-beamline makes inputs for",
             action="use a model trained with this release, or the release that the model was trained with",
         )
+    contract = part_of(_Contract, about.contract, "an input contract", refusal=ContractError)
+    said = part_of(_Networks, about.network, "networks").surrogate
     weights = tensors(stored.weights())
     with weights_from(0):
         network, surrogate = PaperNetwork(), SurrogateNetwork()
     fill(network, without_prefix("network", weights), stored.id)
-    said: Mapping[str, Any] | None = about.network["surrogate"]
     if said is not None:
         fill(surrogate, without_prefix("surrogate", weights), stored.id)
     return PaperModel(
         stored.id,
         network,
-        TargetScale(tuple(about.parameters["logarithmic"])),
-        size=int(about.contract["cells"]),
-        resize=about.contract["resize"],
-        surrogate=None
-        if said is None
-        else Surrogate(surrogate.eval().requires_grad_(False), SScale.from_json(said["scale"]), said["s"]),
+        part_of(TargetScale, about.parameters, "parameters"),
+        size=contract.cells,
+        resize=contract.resize,
+        surrogate=None if said is None else Surrogate(surrogate.eval().requires_grad_(False), said.scale, said.s),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,11 +97,6 @@ class SScale:
     def to_json(self) -> dict[str, float]:
         """Both ends."""
         return {"low": self.low, "high": self.high}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> SScale:
-        """The inverse of ``to_json``."""
-        return cls(float(values["low"]), float(values["high"]))
 
 
 def stacked(columns: Mapping[str, ArrayLike], names: Sequence[str] = PARAMETERS) -> NDArray[np.float64]:
