@@ -13,9 +13,14 @@ import numpy as np
 
 T = TypeVar("T")
 
+_LARGEST = 2.0**63
+"""PostgreSQL writes a float of this size out as the whole number it is, which is no integer of 64 bits: the server can
+answer no more for the node, nor for any list that it is in."""
+
 
 def plain(value: Any, *, without: tuple[str, ...] = ()) -> Any:
-    """``value`` in JSON's types. NaN and infinities become None here, on purpose, not silently in the server.
+    """``value`` in JSON's types. NaN and infinities become None here, on purpose, not silently in the server; numbers
+    of 2^63 and beyond become text, "1e+20", which ``number`` and ``record`` read back.
 
     Args:
         value: a record, a container of records, an array or a number.
@@ -33,11 +38,13 @@ def plain(value: Any, *, without: tuple[str, ...] = ()) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, float | int) and abs(value) >= _LARGEST:
+        return repr(value)
     return value
 
 
 def number(value: Any) -> float:
-    """The float of a metadata entry, None read back as NaN."""
+    """The float of a metadata entry: None read back as NaN, the text of a large one as the number."""
     return math.nan if value is None else float(value)
 
 
@@ -63,6 +70,8 @@ def _value(hint: Any, value: Any) -> Any:
     origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if hint is float:
         return number(value)
+    if hint is int:
+        return int(value)
     if origin in (typing.Union, types.UnionType):
         if value is None:
             return None

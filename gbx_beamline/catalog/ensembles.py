@@ -30,6 +30,7 @@ from tiled.structures.table import TableStructure
 from tiled.utils import ensure_uri
 
 from gbx_beamline.catalog.access import SHARED_TAG
+from gbx_beamline.catalog.codec import plain
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.publish import container
 from gbx_beamline.errors import CatalogError, InputError
@@ -86,7 +87,7 @@ def _create(parent: Any, key: str, manifest: dict[str, Any], place: Path) -> Non
     import pyarrow.parquet as pq
     import zarr
 
-    node = parent.create_container(key, metadata=manifest, specs=[SPEC], access_tags=[SHARED_TAG])
+    node = parent.create_container(key, metadata=plain(manifest), specs=[SPEC], access_tags=[SHARED_TAG])
     maps: Any = zarr.open_array(place / MAPS / MAPS_ARRAY, mode="r")
     structure = ArrayStructure(
         data_type=BuiltinDtype.from_numpy_dtype(maps.dtype),

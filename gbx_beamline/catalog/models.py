@@ -18,6 +18,7 @@ from typing import Any
 from tiled.structures.core import Spec
 
 from gbx_beamline.catalog.access import SHARED_TAG
+from gbx_beamline.catalog.codec import plain
 from gbx_beamline.catalog.connect import Catalog, said_in_words
 from gbx_beamline.catalog.schema import ATTEMPTS
 from gbx_beamline.errors import RunNotFoundError
@@ -45,7 +46,7 @@ def model_metadata(
     """A model as its pointer has it."""
     return {
         "id": description["id"],
-        "description": dict(description),
+        "description": plain(description),
         "dataset": dataset,
         "attempt": attempt,
         "created": created,

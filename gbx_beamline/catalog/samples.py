@@ -22,6 +22,7 @@ from typing import Any
 from tiled.structures.core import Spec
 
 from gbx_beamline.catalog import schema
+from gbx_beamline.catalog.codec import plain
 from gbx_beamline.catalog.connect import Catalog, having, said_in_words
 from gbx_beamline.config import SampleConfig
 from gbx_beamline.errors import RunNotFoundError, SchemaError
@@ -116,7 +117,7 @@ def sample_metadata(version: SampleVersion, *, attempt: str, access_tags: tuple[
         "sample_version": SAMPLE_VERSION,
         "sample": version.sample,
         "number": version.number,
-        "settings": version.settings.model_dump(mode="json", exclude_none=True),
+        "settings": plain(version.settings.model_dump(mode="json", exclude_none=True)),
         "who": version.who,
         "when": version.when,
         "why": version.why,

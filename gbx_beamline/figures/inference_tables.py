@@ -50,8 +50,8 @@ def row(inference: InferenceSummary | None) -> Row:
     values: Row = {}
     for parameter in PARAMETERS:
         estimate = found["parameters"][parameter]
-        values[f"{parameter}{_UNITS[parameter]}"] = estimate["median"]
-        values |= {f"{parameter}_{end}": estimate[end] for end in ("low", "high")}
+        values[f"{parameter}{_UNITS[parameter]}"] = _number(estimate["median"])
+        values |= {f"{parameter}_{end}": _number(estimate[end]) for end in ("low", "high")}
     probabilities = found["probabilities"]
     return (
         blank
@@ -62,6 +62,11 @@ def row(inference: InferenceSummary | None) -> Row:
             "model": inference.model_id,
         }
     )
+
+
+def _number(value: Any) -> float | None:
+    """A number of the catalog, where large ones are text."""
+    return None if value is None else float(value)
 
 
 def newest(inferences: Iterable[InferenceSummary]) -> dict[str, InferenceSummary]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,17 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from serving import wait_for as wait_seconds_for
 
-from gbx_beamline.catalog import Catalog, RecordSummary, connect, find_inferences, find_records
+from gbx_beamline.catalog import (
+    Catalog,
+    RecordSummary,
+    TiledSink,
+    connect,
+    find_inferences,
+    find_records,
+    load_inference,
+)
 from gbx_beamline.config import load_config
+from gbx_beamline.records import Estimate, Inference
 from gbx_bluesky.plans import temperature_series
 from gbx_bluesky.run_engine import make_run_engine
 from gbx_bluesky.simulated_chx import SimulatedChx
@@ -178,6 +188,26 @@ def test_scans_written_to_one_server_are_analysed_through_the_other(
         assert {job.source for record in records for job in spool.jobs(run=record.run_uid)} == {"tiled stream"}
     finally:
         spool.close()
+
+
+def test_parameters_of_any_size_are_stored_and_listed(known: Facility, records: list[RecordSummary]) -> None:
+    """PostgreSQL writes a float of 2e20 out as a whole number, of which the server could tell nobody."""
+    with open_catalog(known.tiled_reading, known) as reading:
+        (said,) = find_inferences(reading, record=records[0].key)
+        whole = load_inference(reading, said.key)
+        assert isinstance(whole.outcome, Inference)
+        large = Estimate(median=1.5e20, low=9.3e18, high=3.0e20)
+        outcome = replace(
+            whole.outcome, model_id="gbx-ffffffffff", parameters={**whole.outcome.parameters, "gamma": large}
+        )
+        key = TiledSink(reading).publish_inference(replace(whole, outcome=outcome))
+        assert {one.model_id for one in find_inferences(reading, record=records[0].key)} == {
+            said.model_id,
+            "gbx-ffffffffff",
+        }
+        again = load_inference(reading, key).outcome
+        assert isinstance(again, Inference)
+        assert again.parameters["gamma"] == large
 
 
 def test_a_worker_did_it_and_postgresql_knows(
