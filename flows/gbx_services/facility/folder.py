@@ -109,6 +109,8 @@ class Facility:
         """What a process needs to use the services."""
         return {
             "GBX_CONFIG": str(self.directory / CONFIGURATION),
+            # Who shares the disk reads frames from it, and not through the server.
+            "GBX_DATA_ROOTS": str(self.directory / "frames"),
             "TILED_API_KEY": self.tiled_key,
             "PREFECT_HOME": str(self.directory / "prefect"),
             "PREFECT_API_URL": self.prefect,
