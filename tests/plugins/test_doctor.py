@@ -20,7 +20,7 @@ from gbx_beamline.errors import ServiceError
 from gbx_beamline.learning.store import SHIPPED, WEIGHTS
 from gbx_services.doctor.checking import Check, Level, good, within
 from gbx_services.doctor.models import check_models
-from gbx_services.doctor.places import check_place
+from gbx_services.doctor.places import check_frames, check_place
 from gbx_services.doctor.services import check_dask, check_kafka, check_prefect, check_serve
 from gbx_services.serve.health import json_page, served
 
@@ -89,6 +89,24 @@ def test_a_folder_is_tried_out_and_left_as_it_was(tmp_path: Path) -> None:
     assert_says_what_to_do(check)
     (check, _) = check_place("catalog", Path("/proc"))
     assert_says_what_to_do(check)
+
+
+def test_it_says_where_frames_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GBX_TILED_URI", "GBX_DATA_ROOTS"):
+        monkeypatch.delenv(name, raising=False)
+    (embedded,) = check_frames(parse_config({"catalog": {"directory": str(tmp_path)}}))
+    assert embedded.level is Level.OK
+    elsewhere = parse_config({"catalog": {"uri": "http://127.0.0.1:1"}})
+    (over_http,) = check_frames(elsewhere)
+    assert over_http.level is Level.WARNING
+    assert "over HTTP" in over_http.found
+    assert_says_what_to_do(over_http)
+    monkeypatch.setenv("GBX_DATA_ROOTS", f"{tmp_path}:{tmp_path / 'absent'}")
+    there, absent_folder = check_frames(elsewhere)
+    assert there.level is Level.OK
+    assert absent_folder.level is Level.FAILURE
+    assert "absent" in absent_folder.found
+    assert_says_what_to_do(absent_folder)
 
 
 def test_a_component_that_does_not_work_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from gbx_beamline import assemble
 from gbx_beamline.config import Config
 from gbx_services.doctor.checking import Check, Level, within
 from gbx_services.doctor.installation import QT_LIBRARIES, check_installation
-from gbx_services.doctor.places import check_place, places
+from gbx_services.doctor.places import check_frames, check_place, places
 
 __all__ = ["QT_LIBRARIES", "Check", "Level", "examine"]
 
@@ -38,6 +38,7 @@ def examine(config: Config, *, tiled_config: Path | None = None, dask: str | Non
     yield from within(KERNEL_SECONDS, "installation", check_installation)
     for name, folder in places(config).items():
         yield from within(DISK_SECONDS, f"folder: {name}", partial(check_place, name, folder))
+    yield from within(DISK_SECONDS, "frames", partial(check_frames, config))
     patience = NETWORK_SECONDS if assemble.server_address(config) else EMBEDDED_SECONDS
     yield from within(patience, "catalog", partial(_catalog, config))
     if tiled_config is not None:

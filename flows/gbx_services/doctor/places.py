@@ -1,4 +1,4 @@
-"""Folders that are written to: there, writable, with room."""
+"""Folders that are written to: there, writable, with room. And those that frames are read from."""
 
 from __future__ import annotations
 
@@ -49,6 +49,27 @@ def check_place(name: str, folder: Path) -> Iterator[Check]:
         absent = "" if existing == where else f" ({where} will be made)"
         yield good(title, f"{existing} can be written{absent}")
     yield _room(name, existing)
+
+
+def check_frames(config: Config) -> Iterator[Check]:
+    """Where frames of the catalog's runs come from: the disk, or the server at half the speed."""
+    roots = assemble.data_roots(config)
+    if not roots:
+        yield bad(
+            "frames",
+            "all come over HTTP from the Tiled server",
+            "the detector's disk, where this machine has it",
+            f"name its folders in {assemble.ROOTS_VARIABLE} or catalog.roots, unless this machine has no such disk",
+            level=Level.WARNING,
+        )
+    embedded = assemble.server_address(config) is None
+    for root in roots:
+        # The embedded catalog makes its own folder with the first scan.
+        if os.access(root, os.R_OK | os.X_OK) or (embedded and not root.exists()):
+            yield good("frames", f"those below {root} are read from disk")
+        else:
+            action = f"mount it, let this user read it, or correct {assemble.ROOTS_VARIABLE} or catalog.roots"
+            yield bad("frames", f"{root} cannot be read", "a folder with detector files", action)
 
 
 def _room(name: str, folder: Path) -> Check:
