@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks import (
+    backlog,
     beamtime,
     chain,
     correlate,
@@ -31,10 +32,10 @@ from benchmarks.table import Table
 
 TOPICS = (
     *("two_time", "gemm", "decode", "live", "live_record", "chain", "long", "simulate", "infer", "lag", "viewer"),
-    *("beamtime", "scale"),
+    *("backlog", "beamtime", "scale"),
 )
-UNASKED = tuple(topic for topic in TOPICS if topic not in ("beamtime", "scale"))
-"""A beamtime and a catalog of 100,000 results take half an hour each by themselves."""
+UNASKED = tuple(topic for topic in TOPICS if topic not in ("backlog", "beamtime", "scale"))
+"""A facility takes ten minutes, a beamtime and a catalog of 100,000 results half an hour each by themselves."""
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -126,6 +127,8 @@ def measure_the_whole(options: argparse.Namespace, folder: Path) -> Iterator[Tab
         from benchmarks import viewer
 
         yield viewer.run(folder / "viewer", quick=options.quick)
+    if "backlog" in options.topics:
+        yield backlog.run(folder / "backlog", quick=options.quick)
     if "beamtime" in options.topics:
         yield beamtime.run(folder / "beamtime", quick=options.quick, scans=options.scans)
     if "scale" in options.topics:

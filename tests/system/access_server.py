@@ -5,13 +5,7 @@ Embedded: SQLite, passwords. Deployed: ``deploy/tiled-proposals.yml`` as it is: 
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 from login_provider import login_provider
-from postgres_server import new_databases, postgres_server
+from own_services import (
+    deployed_environment,
+    new_databases,
+    postgres_server,
+    redis_server,
+    tiled_server,
+    unit_command,
+)
 
 from gbx_services.prefect_service import free_port
 from gbx_tiled.access_file import AccessFile
@@ -75,7 +75,7 @@ def shared_server(directory: Path) -> Iterator[SharedServer]:
     environment = {f"PASSWORD_{name.upper()}": word for name, word in passwords.items()}
     environment |= {"TILED_SECRET": secrets.token_hex(32), "GBX_DATA_ROOTS": str(directory / "frames")}
     command = ["tiled", "serve", "config", str(directory / "server.yml")]
-    with _running(command, directory, port, environment) as (uri, log):
+    with tiled_server(command, directory, port, environment) as (uri, log):
         tokens = {name: _log_in(uri, name, word) for name, word in passwords.items()}
         yield _furnished(uri, directory, log, tokens, f"sqlite:///{directory / 'catalog.db'}")
 
@@ -83,22 +83,12 @@ def shared_server(directory: Path) -> Iterator[SharedServer]:
 @contextmanager
 def deployed_server(directory: Path, deploy: Path) -> Iterator[SharedServer]:
     """The same of ``deploy/tiled-proposals.yml``, started as its unit starts it. Skips where a service is absent."""
-    for name in ("arrays", "frames", "results"):
-        (directory / name).mkdir(parents=True)
-    with postgres_server() as postgres, _redis(directory) as stream, login_provider() as logins:
+    with postgres_server() as postgres, redis_server(directory) as stream, login_provider() as logins:
         new_databases(postgres, "gbx_tiled", "gbx_tables", "gbx_logins")
-        database = f"postgresql+asyncpg://{postgres}/gbx_tiled"
         port = free_port()
-        environment = {
+        environment = deployed_environment(directory, postgres, stream) | {
             "TILED_CONFIG": str(deploy / "tiled-proposals.yml"),
-            "GBX_TILED_CATALOG_URI": database,
-            "GBX_TILED_TABLES_URI": f"postgresql://{postgres}/gbx_tables",
             "GBX_TILED_LOGINS_URI": f"postgresql+asyncpg://{postgres}/gbx_logins",
-            "GBX_TILED_STREAM_URI": stream,
-            "GBX_TILED_ARRAYS": str(directory / "arrays"),
-            "GBX_TILED_FRAMES": str(directory / "frames"),
-            "GBX_TILED_RESULTS": str(directory / "results"),
-            "GBX_DATA_ROOTS": str(directory / "frames"),
             "GBX_TILED_ADMIN": "boss",
             "GBX_TILED_SECRET": secrets.token_hex(32),
             "GBX_OIDC_AUDIENCE": logins.audience,
@@ -106,12 +96,9 @@ def deployed_server(directory: Path, deploy: Path) -> Iterator[SharedServer]:
             "GBX_OIDC_CLIENT_SECRET": logins.client_secret,
             "GBX_OIDC_WELL_KNOWN_URI": logins.well_known,
         }
-        (unit,) = re.findall(
-            r"^ExecStart=\S+/(.*)$", (deploy / "systemd" / "gbx-tiled@.service").read_text(), re.MULTILINE
-        )
-        with _running(unit.replace("%i", str(port)).split(), directory, port, environment) as (uri, log):
+        with tiled_server(unit_command(deploy, port), directory, port, environment) as (uri, log):
             tokens = {name: _come_back(uri, logins.code_of(name)) for name in PEOPLE}
-            yield _furnished(uri, directory, log, tokens, database)
+            yield _furnished(uri, directory, log, tokens, environment["GBX_TILED_CATALOG_URI"])
 
 
 KINDS: Mapping[str, Callable[[Path, Path], AbstractContextManager[SharedServer]]] = {
@@ -119,57 +106,6 @@ KINDS: Mapping[str, Callable[[Path, Path], AbstractContextManager[SharedServer]]
     "deployed": deployed_server,
 }
 """Servers by name; each takes a folder of its own and that of the deployment."""
-
-
-@contextmanager
-def _running(
-    command: list[str], directory: Path, port: int, environment: Mapping[str, str]
-) -> Iterator[tuple[str, Path]]:
-    """Address and log of a server, which ends with us whatever happens."""
-    uri, log = f"http://127.0.0.1:{port}", directory / "server.log"
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("TILED_", "GBX_"))}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gbx_tiled.attached", "-", *command],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=ours | environment,
-            cwd=directory,
-        )
-    try:
-        _await(process, uri, log)
-        yield uri, log
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
-
-
-@contextmanager
-def _redis(directory: Path) -> Iterator[str]:
-    """Address of a Redis of our own, with its password."""
-    if shutil.which("redis-server") is None:
-        assert os.environ.get("GBX_SYSTEM") != "1", "GBX_SYSTEM=1 promises redis-server"
-        pytest.skip("redis-server is absent (Debian: apt-get install redis-server)")
-    port, password = free_port(), secrets.token_hex(16)
-    lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", 'save ""', f"dir {directory}")
-    with (
-        (directory / "redis.log").open("wb") as log,
-        subprocess.Popen(["redis-server", "-"], stdin=subprocess.PIPE, stdout=log, stderr=log) as process,
-    ):
-        assert process.stdin is not None
-        process.stdin.write("\n".join(lines).encode())
-        process.stdin.close()
-        try:
-            yield f"redis://:{password}@127.0.0.1:{port}"
-        finally:
-            process.terminate()
 
 
 def _configuration(directory: Path, port: int) -> dict[str, Any]:
@@ -223,14 +159,3 @@ def _come_back(uri: str, code: str) -> str:
         f"{uri}/api/v1/auth/provider/{PROVIDER}/code", params={"code": code}, trust_env=False, timeout=60
     )
     return f"Bearer {answer.raise_for_status().json()['access_token']}"
-
-
-def _await(process: subprocess.Popen[bytes], uri: str, log: Path) -> None:
-    deadline = time.monotonic() + 400
-    while True:
-        try:
-            httpx.get(f"{uri}/api/v1/", trust_env=False, timeout=5).raise_for_status()
-            return
-        except httpx.HTTPError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()

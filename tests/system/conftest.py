@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import pytest
 import yaml
 from flow_runs import Configure
+from own_services import deployed_catalog
 from tiled.client import from_uri
 from tiled.client.container import Container
 
 from gbx_beamline import assemble
 from gbx_tiled.embedded import CatalogAddress, embedded_catalog
+
+CATALOG_VARIABLE = "GBX_TEST_CATALOG"
+"""Set to "deployed": the catalog of these tests is that of ``deploy/tiled.yml``, on PostgreSQL and Redis."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,9 +36,13 @@ def catalog_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def catalog_address(catalog_directory: Path) -> Iterator[CatalogAddress]:
+def catalog_address(catalog_directory: Path, repository: Path) -> Iterator[CatalogAddress]:
     """Address and key of a running server on ``catalog_directory``."""
-    with embedded_catalog(catalog_directory) as address:
+    deployed = os.environ.get(CATALOG_VARIABLE) == "deployed"
+    server = (
+        deployed_catalog(catalog_directory, repository / "deploy") if deployed else embedded_catalog(catalog_directory)
+    )
+    with server as address:
         yield address
 
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 from backing_up import everything, fill
-from postgres_server import new_databases, postgres_server
+from own_services import new_databases, postgres_server
 from tiled.client import from_uri
 from tiled.structures.core import Spec
 
