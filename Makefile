@@ -44,10 +44,14 @@ endif
 test-long: setup
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(PYTEST_WORKERS) -m 'long and not slow' $(PYTEST_ARGS) tests/system
 
+# What the catalog is for, once more with PostgreSQL and Redis, as deploy/tiled.yml has them.
+ON_POSTGRESQL = catalog inference_records average_records groups sample traces reprocess end_of_run
+
 # On services of its own from the system's packages, which .ci/system-packages installs. Without them tests skip, unless
 # GBX_SYSTEM=1.
 system: setup
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m 'system and not slow' $(PYTEST_ARGS) tests
+	GBX_TEST_CATALOG=deployed $(BIN)/python -m pytest $(PYTEST_ARGS) $(ON_POSTGRESQL:%=tests/system/test_%.py)
 
 # The site in docs/_build/html; a warning (a broken link, a name that is gone) is an error.
 docs: setup

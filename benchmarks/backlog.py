@@ -56,7 +56,7 @@ def run(folder: Path, *, quick: bool) -> Table:
         rows=tuple(rows),
         notes=(
             "From the end of the queue's pause to the last report. All services share the machine with who works.",
-            "The runner stays; a worker starts a process for each scan, whose imports are most of its time.",
+            "The runner stays; a worker starts a process for each scan, whose imports are half of its time.",
         ),
     )
 
