@@ -24,7 +24,7 @@ from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series
 from gbx_bluesky.run_engine import make_run_engine
 from gbx_services.spool import Spool
-from gbx_services.sweep import Sweep
+from gbx_services.sweep import SECONDS_A_DAY, Sweep
 
 FRAMES, SIDE = 64, 256
 ROUNDS = 3
@@ -86,7 +86,9 @@ def catalog_table(folder: Path, count: int) -> Table:
 
 def questions(catalog: Catalog, uids: list[str], config: Config, spool: Spool) -> dict[str, Callable[[int], object]]:
     """What is asked, by name; each takes the number of its round."""
-    sink, recent = TiledSink(catalog), time.time() - YEAR * 1000 / max(len(uids), 1000)
+    sink = TiledSink(catalog)
+    # A sweep looks at what began in the days before; this moment makes these the newest hundred runs.
+    hundred = time.time() + config.serve.sweep.days * SECONDS_A_DAY - YEAR * 100 / max(len(uids), 100)
 
     def run_of(number: int) -> str:
         return uids[(number + 1) * len(uids) // (ROUNDS + 2)]
@@ -102,7 +104,7 @@ def questions(catalog: Catalog, uids: list[str], config: Config, spool: Spool) -
         "first page of the viewer's list": lambda _: next(list_entries(catalog, Listing.RECORDS)),
         "its 10th page": lambda _: list(islice(list_entries(catalog, Listing.RECORDS, most=1000), 9, 10)),
         "its look every second": lambda _: list(list_entries(catalog, Listing.RECORDS, since=time.time())),
-        "runs of the last days (sweep)": lambda _: Sweep(spool, config)(catalog, now=recent),
+        "100 runs that the queue does not know (sweep)": lambda _: Sweep(spool, config)(catalog, now=hundred),
         "attempts to remove (once an hour)": lambda _: sink.sweep(),
     }
 
