@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from gbx_beamline.errors import InputError
 from gbx_beamline.learning._store_arrays import RESTORE, arrays_in, json_in
 from gbx_beamline.learning._store_description import FORMAT, FORMAT_VERSION, ModelDescription, digest_of
 from gbx_beamline.learning._store_files import inside, said_in_words
+from gbx_beamline.learning._store_parts import part_of
 from gbx_beamline.untrusted import read_json
 
 DESCRIPTION = "model.json"
@@ -123,13 +123,7 @@ def read_model(folder: Path, *, verify: bool = True) -> StoredModel:
             that is absent, outside the folder or not the one described.
     """
     content = _read_description(folder)
-    try:
-        description = ModelDescription.model_validate(content)
-    except ValidationError as error:
-        mistakes = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise InputError(
-            f"{folder / DESCRIPTION}: {mistakes}", needed="a description as GBX writes it", action=RESTORE
-        ) from error
+    description = part_of(ModelDescription, content, f"{folder / DESCRIPTION}: a description")
     expected = digest_of(description.model_dump(mode="json"))
     if not description.id.endswith(f"-{expected}"):
         raise InputError(

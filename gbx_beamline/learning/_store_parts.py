@@ -1,4 +1,4 @@
-"""Parts of a model's description as dataclasses, with types and ranges checked.
+"""A model's description and its parts out of JSON, with types and ranges checked.
 
 Whoever changes a description can give it a hash that fits: what it says must not decide how much memory is taken.
 """
@@ -20,10 +20,10 @@ Part = TypeVar("Part")
 
 
 def part_of(kind: type[Part], values: Mapping[str, Any], what: str, *, refusal: type[InputError] = InputError) -> Part:
-    """A dataclass out of JSON.
+    """A dataclass or a pydantic model out of JSON.
 
     Args:
-        kind: The dataclass; pydantic's annotations of its fields hold.
+        kind: Its class; pydantic's annotations of its fields hold.
         values: What the description says.
         what: Its name, for the error.
         refusal: Which error.

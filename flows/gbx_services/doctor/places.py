@@ -52,7 +52,7 @@ def check_place(name: str, folder: Path) -> Iterator[Check]:
 
 
 def check_frames(config: Config) -> Iterator[Check]:
-    """Where frames of the catalog's runs come from: the disk, or the server at half the speed."""
+    """Where frames of the catalog's runs come from: the disk, or the server, which is slower."""
     roots = assemble.data_roots(config)
     if not roots:
         yield bad(
