@@ -185,8 +185,8 @@ def settings_for(
     from gbx_beamline.catalog import latest_version
 
     version = latest_version(catalog, sample) if kept else None
-    if kept and version is None and sample:
-        version = latest_version(catalog, sample_itself(sample))
+    if kept and version is None and sample and (itself := sample_itself(sample)) != sample:
+        version = latest_version(catalog, itself)
     settings = config.for_run(sample, rule, kept=None if version is None else version.settings)
     if rois is not None:
         settings = settings.model_copy(update={"rois": rois})

@@ -36,9 +36,9 @@ def find_averages(catalog: Catalog, *, sample: str | None = None, run_uid: str |
         run_uid: Only those that this run entered.
     """
     with said_in_words(catalog.uri):
-        if average_schema.AVERAGES not in catalog.processed:
+        if not catalog.has_shelf(average_schema.AVERAGES):
             return []
-        found: Any = catalog.processed[average_schema.AVERAGES]
+        found: Any = catalog.shelf(average_schema.AVERAGES)
         if sample is not None:
             found = found.search(Key("sample") == sample)
         summaries = [AverageSummary(key, dict(node.metadata)) for key, node in found.items()]
@@ -50,7 +50,7 @@ def find_averages(catalog: Catalog, *, sample: str | None = None, run_uid: str |
 def has_average(catalog: Catalog, key: str) -> bool:
     """Whether there is an average of this key."""
     with said_in_words(catalog.uri):
-        return average_schema.AVERAGES in catalog.processed and key in catalog.processed[average_schema.AVERAGES]
+        return catalog.has_shelf(average_schema.AVERAGES) and key in catalog.shelf(average_schema.AVERAGES)
 
 
 def load_average(catalog: Catalog, key: str) -> RepeatsAverage:
@@ -66,13 +66,13 @@ def load_average(catalog: Catalog, key: str) -> RepeatsAverage:
     """
     with said_in_words(catalog.uri):
         try:
-            metadata = dict(catalog.processed[average_schema.AVERAGES][key].metadata)
+            metadata = dict(catalog.shelf(average_schema.AVERAGES)[key].metadata)
         except KeyError as error:
             raise RunNotFoundError(
                 f"no average {key!r} in {catalog.uri}",
                 needed="the key of a published average",
                 action="make one with `gbx average`",
             ) from error
-        attempt = catalog.processed[schema.ATTEMPTS][metadata["attempt"]]
+        attempt = catalog.shelf(schema.ATTEMPTS)[metadata["attempt"]]
         arrays = {name: attempt[name].read() for name in attempt}
     return average_schema.average_from(metadata, arrays, key)

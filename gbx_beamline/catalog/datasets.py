@@ -82,7 +82,7 @@ def publish_dataset(catalog: Catalog, dataset: DataSet) -> str:
         CatalogError: the catalog is unreachable, or takes none.
     """
     with said_in_words(catalog.uri):
-        parent = container(catalog.processed, DATASETS)
+        parent = container(catalog, DATASETS)
         metadata = {"dataset_version": DATASET_VERSION, "id": dataset.id, **plain(dataset)}
         try:
             parent.create_container(dataset.id, metadata=metadata, specs=[_SPEC])
@@ -101,7 +101,7 @@ def load_dataset(catalog: Catalog, identity: str) -> DataSet:
     """
     with said_in_words(catalog.uri):
         try:
-            metadata = dict(catalog.processed[DATASETS][identity].metadata)
+            metadata = dict(catalog.shelf(DATASETS)[identity].metadata)
         except KeyError as error:
             raise RunNotFoundError(
                 f"no data set {identity!r} in {catalog.uri}",

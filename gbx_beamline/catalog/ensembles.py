@@ -68,7 +68,7 @@ def register_ensemble(catalog: Catalog, folder: Path, *, store: Path | None = No
     if store is not None and not place.is_relative_to(store.resolve()):
         place = _linked(place, store.resolve() / ENSEMBLES / key)
     with said_in_words(catalog.uri):
-        parent = container(catalog.processed, ENSEMBLES)
+        parent = container(catalog, ENSEMBLES)
         if key in parent and not _refers_to(parent[key], place):
             parent.delete_contents(key, recursive=True, external_only=False)
         if key not in parent:

@@ -48,9 +48,9 @@ def find_inferences(
     """
     wanted = {"run_uid": run_uid, "sample": sample, "record": record}
     with said_in_words(catalog.uri):
-        if inference_schema.INFERENCES not in catalog.processed:
+        if not catalog.has_shelf(inference_schema.INFERENCES):
             return []
-        found: Any = catalog.processed[inference_schema.INFERENCES]
+        found: Any = catalog.shelf(inference_schema.INFERENCES)
         for name, value in wanted.items():
             if value is not None:
                 found = having(catalog, found, name, value)
@@ -62,10 +62,10 @@ def find_inference(catalog: Catalog, record: str, model_id: str) -> InferenceSum
     """What this model says of a correlation record, or None where it was not asked."""
     key = inference_schema.inference_key(record, model_id)
     with said_in_words(catalog.uri):
-        if inference_schema.INFERENCES not in catalog.processed:
+        try:
+            return InferenceSummary(key, dict(catalog.shelf(inference_schema.INFERENCES)[key].metadata))
+        except KeyError:
             return None
-        inferences: Any = catalog.processed[inference_schema.INFERENCES]
-        return InferenceSummary(key, dict(inferences[key].metadata)) if key in inferences else None
 
 
 def load_inference(catalog: Catalog, key: str) -> ScanInference:
@@ -81,7 +81,7 @@ def load_inference(catalog: Catalog, key: str) -> ScanInference:
     """
     with said_in_words(catalog.uri):
         try:
-            metadata = dict(catalog.processed[inference_schema.INFERENCES][key].metadata)
+            metadata = dict(catalog.shelf(inference_schema.INFERENCES)[key].metadata)
         except KeyError as error:
             raise RunNotFoundError(
                 f"no inference {key!r} in {catalog.uri}",
@@ -91,6 +91,6 @@ def load_inference(catalog: Catalog, key: str) -> ScanInference:
         inference_schema.check_version(metadata, key)
         arrays: dict[str, Any] = {}
         if metadata["status"] == "complete":
-            attempt = catalog.processed[schema.ATTEMPTS][metadata["attempt"]]
+            attempt = catalog.shelf(schema.ATTEMPTS)[metadata["attempt"]]
             arrays = {"samples": attempt["samples"].read()}
     return inference_schema.inference_from(metadata, arrays)

@@ -128,7 +128,7 @@ class LiveSink:
     def _pointer(self, catalog: Catalog, state: LiveState) -> Any:
         if self._opened is not None and self._opened[0] is catalog:
             return self._opened[1]
-        live = container(catalog.processed, LIVE)
+        live = container(catalog, LIVE)
         if self.key not in live:
             nothing = LiveState(
                 scan=state.scan,
@@ -223,9 +223,9 @@ def find_live(catalog: Catalog, *, unsettled: bool = False) -> list[LiveSummary]
         unsettled: Only those without the key of a final record.
     """
     with said_in_words(catalog.uri):
-        if LIVE not in catalog.processed:
+        if not catalog.has_shelf(LIVE):
             return []
-        found: Any = catalog.processed[LIVE]
+        found: Any = catalog.shelf(LIVE)
         if unsettled:
             found = found.search(Key("record") == "")
         summaries = [LiveSummary(key, dict(node.metadata)) for key, node in found.items()]
@@ -243,7 +243,7 @@ def end_live(catalog: Catalog, key: str, *, state: Liveness, reason: str = "", r
         record: Key of the final record. Where it is known the arrays are removed: the final ones are better.
     """
     with said_in_words(catalog.uri), suppress(KeyError):
-        pointer: Any = catalog.processed[LIVE, key]
+        pointer: Any = catalog.shelf(LIVE)[key]
         metadata = dict(pointer.metadata)
         metadata |= {"state": state, "reason": reason, "record": record, "changed": time.time()}
         metadata["revision"] += 1
@@ -269,9 +269,9 @@ def sweep_live(catalog: Catalog, *, older_than: float = 86400.0) -> int:
     old = [summary.key for summary in find_live(catalog) if summary.changed < limit]
     with said_in_words(catalog.uri):
         for key in old:
-            remove_record(catalog.processed[LIVE], key, catalog.store)
-        if LIVE in catalog.processed:
-            forget_lost(catalog.processed[LIVE], catalog.store, older_than)
+            remove_record(catalog.shelf(LIVE), key, catalog.store)
+        if catalog.has_shelf(LIVE):
+            forget_lost(catalog.shelf(LIVE), catalog.store, older_than)
     return len(old)
 
 
@@ -325,7 +325,7 @@ def _array_key(revision: int) -> str:
 
 def _read_pointer(catalog: Catalog, key: str) -> dict[str, Any]:
     try:
-        metadata = dict(catalog.processed[LIVE, key].metadata)
+        metadata = dict(catalog.shelf(LIVE)[key].metadata)
     except KeyError as error:
         raise RunNotFoundError(
             f"no live record {key!r} in {catalog.uri}",

@@ -52,7 +52,7 @@ def add_mark(
         CatalogError: the catalog is unreachable, or takes no marks.
     """
     with said_in_words(catalog.uri):
-        marks = container(catalog.processed, kind)
+        marks = container(catalog, kind)
         metadata = {"run_uid": run_uid, **said, "by": by, "note": note, "created": time.time()}
         number = len(marks.search(Key("run_uid") == run_uid))
         while True:
@@ -71,9 +71,9 @@ def add_mark(
 def newest_marks(catalog: Catalog, kind: str) -> dict[str, Mark]:
     """The newest mark of each run, by its uid, oldest first."""
     with said_in_words(catalog.uri):
-        if kind not in catalog.processed:
+        if not catalog.has_shelf(kind):
             return {}
-        nodes: Any = catalog.processed[kind]
+        nodes: Any = catalog.shelf(kind)
         listed = sorted((dict(node.metadata) for _, node in nodes.items()), key=lambda mark: mark["created"])
     return {mark["run_uid"]: mark for mark in listed}
 

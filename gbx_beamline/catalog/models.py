@@ -57,9 +57,9 @@ def model_metadata(
 def find_models(catalog: Catalog) -> list[CatalogModel]:
     """The models of a catalog, in the order in which they came into it."""
     with said_in_words(catalog.uri):
-        if MODELS not in catalog.processed:
+        if not catalog.has_shelf(MODELS):
             return []
-        found = [_model(node.metadata) for _, node in catalog.processed[MODELS].items()]
+        found = [_model(node.metadata) for _, node in catalog.shelf(MODELS).items()]
     return sorted(found, key=lambda model: model.created)
 
 
@@ -72,14 +72,14 @@ def load_model_files(catalog: Catalog, identity: str) -> tuple[CatalogModel, dic
     """
     with said_in_words(catalog.uri):
         try:
-            node: Any = catalog.processed[MODELS][identity]
+            node: Any = catalog.shelf(MODELS)[identity]
         except KeyError as error:
             raise RunNotFoundError(
                 f"no model {identity!r} in {catalog.uri}",
                 needed="the whole id of one that a retraining made",
                 action="list them with `gbx models history`",
             ) from error
-        attempt = catalog.processed[ATTEMPTS][node.metadata["attempt"]]
+        attempt = catalog.shelf(ATTEMPTS)[node.metadata["attempt"]]
         files = {name: attempt[name].read().tobytes() for name in attempt}
         return _model(node.metadata), files
 

@@ -82,7 +82,7 @@ class RecordParts:
             try:
                 if self._arrays is None:
                     # All in one request, some 20 ms of the server's: by its name each would be another.
-                    self._arrays = dict(self._catalog.processed[schema.ATTEMPTS, self.metadata["attempt"]].items())
+                    self._arrays = dict(self._catalog.shelf(schema.ATTEMPTS)[self.metadata["attempt"]].items())
                 node = self._arrays[name]
                 return np.asarray(node.read() if index is None else node[index])
             except KeyError as error:

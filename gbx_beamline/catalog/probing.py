@@ -44,7 +44,7 @@ def probe_reading(catalog: Catalog) -> ReadProbe:
         newest = raw.values().last() if runs else None
         start = {} if newest is None else newest.metadata.get("start") or {}
         tags = () if newest is None else catalog.access_tags(newest)
-        records: Any = catalog.processed.get(schema.RECORDS, {})
+        records: Any = catalog.shelf(schema.RECORDS) if catalog.has_shelf(schema.RECORDS) else {}
         key, record = records.items().last() if len(records) else ("", None)
         version = None if record is None else record.metadata.get("schema_version")
     return ReadProbe(runs, str(start.get("uid", "")), tags, version, key)
@@ -63,8 +63,7 @@ def probe_writing(catalog: Catalog, tags: tuple[str, ...] = ()) -> None:
         CatalogError: the catalog is unreachable or refuses.
     """
     with said_in_words(catalog.uri):
-        processed: Any = catalog.processed
-        parent = processed.get(schema.ATTEMPTS, processed)
+        parent: Any = catalog.shelf(schema.ATTEMPTS) if catalog.has_shelf(schema.ATTEMPTS) else catalog.processed
         attempts, key = attempts_in(parent, catalog.store), str(uuid.uuid4())
         # Noise: zarr stores a constant in no bytes at all.
         noise = np.random.default_rng(0).random(_TRIAL_VALUES)

@@ -38,13 +38,13 @@ class TiledSink:
     def __init__(self, catalog: Catalog) -> None:
         self._uri = catalog.uri
         with said_in_words(self._uri):
-            self._attempts = container(catalog.processed, schema.ATTEMPTS)
+            self._attempts = container(catalog, schema.ATTEMPTS)
             self._arrays = attempts_in(self._attempts, catalog.store)
-            self._records = container(catalog.processed, schema.RECORDS)
-            self._inferences = container(catalog.processed, inference_schema.INFERENCES)
-            self._averages = container(catalog.processed, average_schema.AVERAGES)
-            self._samples = container(catalog.processed, samples.SAMPLES)
-            self._models = container(catalog.processed, models.MODELS)
+            self._records = container(catalog, schema.RECORDS)
+            self._inferences = container(catalog, inference_schema.INFERENCES)
+            self._averages = container(catalog, average_schema.AVERAGES)
+            self._samples = container(catalog, samples.SAMPLES)
+            self._models = container(catalog, models.MODELS)
 
     def publish(self, outcome: ScanResult | ScanFailure) -> str:
         """Store ``outcome``; see ``ResultSink.publish``.
@@ -273,18 +273,15 @@ class TiledSink:
         return any(len(pointers.search(Key("attempt") == attempt)) for pointers in everywhere)
 
 
-def container(parent: Any, key: str) -> Any:
-    """The container of this key, made where it is absent, whoever else makes it at the same time.
+def container(catalog: Catalog, name: str) -> Any:
+    """A container of ``processed``, made where it is absent, whoever else makes it at the same time.
 
     It is everybody's, as its parent is: what lies in it has access tags of its own.
     """
-    try:
-        return parent[key]
-    except KeyError:
-        pass
-    try:
-        return parent.create_container(key, access_tags=told(tags_of(parent)))
-    except ClientError as error:
-        if error.response.status_code != _CONFLICT:
-            raise
-    return parent[key]
+    if not catalog.has_shelf(name):
+        try:
+            catalog.processed.create_container(name, access_tags=told(tags_of(catalog.processed)))
+        except ClientError as error:
+            if error.response.status_code != _CONFLICT:
+                raise
+    return catalog.shelf(name)

@@ -49,9 +49,9 @@ def find_records(
         newest: At most so many, the last that the catalog got; each is 40 kB. None = all.
     """
     with said_in_words(catalog.uri):
-        if schema.RECORDS not in catalog.processed:
+        if not catalog.has_shelf(schema.RECORDS):
             return []
-        records: Any = catalog.processed[schema.RECORDS]
+        records: Any = catalog.shelf(schema.RECORDS)
         if run_uid is not None:
             records = having(catalog, records, "run_uid", run_uid)
         if sample is not None:
@@ -69,7 +69,7 @@ def find_terminal(catalog: Catalog, scan: ScanInfo, provenance: Provenance) -> R
     key = schema.identity(scan, provenance)
     with said_in_words(catalog.uri):
         try:
-            records: Any = catalog.processed[schema.RECORDS]
+            records: Any = catalog.shelf(schema.RECORDS)
         except KeyError:
             return None
         for candidate in (key, f"{key}-failed"):
@@ -109,7 +109,7 @@ def summary_of(catalog: Catalog, key: str) -> RecordSummary:
     """
     with said_in_words(catalog.uri):
         try:
-            return RecordSummary(key, dict(catalog.processed[schema.RECORDS, key].metadata))
+            return RecordSummary(key, dict(catalog.shelf(schema.RECORDS)[key].metadata))
         except KeyError as error:
             raise RunNotFoundError(
                 f"no record {key!r} in {catalog.uri}",
@@ -134,7 +134,7 @@ def load_record(catalog: Catalog, key: str) -> ScanResult | ScanFailure:
         schema.check_schema(metadata, key)
         if metadata["status"] == "failed":
             return schema.failure_from(metadata)
-        found = dict(catalog.processed[schema.ATTEMPTS, metadata["attempt"]].items())
+        found = dict(catalog.shelf(schema.ATTEMPTS)[metadata["attempt"]].items())
         with ThreadPoolExecutor(4) as pool:
             arrays = dict(zip(found, pool.map(lambda array: array.read(), found.values()), strict=True))
     return schema.result_from(metadata, arrays)
@@ -152,8 +152,8 @@ def find_record(catalog: Catalog, uid: str) -> RecordSummary:
     """
     with said_in_words(catalog.uri):
         found: list[RecordSummary] = []
-        if schema.RECORDS in catalog.processed:
-            records: Any = of_uid(catalog, catalog.processed[schema.RECORDS], "run_uid", uid)
+        if catalog.has_shelf(schema.RECORDS):
+            records: Any = of_uid(catalog, catalog.shelf(schema.RECORDS), "run_uid", uid)
             found = [RecordSummary(key, dict(node.metadata)) for key, node in records.items()]
     runs = {record.run_uid for record in found}
     if len(runs) != 1 or len(uid) < SHORTEST_UID:

@@ -93,8 +93,8 @@ def find_references(catalog: Catalog) -> list[Reference]:
     marks = newest_marks(catalog, REFERENCES)
     with said_in_words(catalog.uri):
         stated: dict[str, RecordSummary] = {}
-        if schema.RECORDS in catalog.processed:
-            records: Any = catalog.processed[schema.RECORDS].search(Key("scan.reference") == STATIC)
+        if catalog.has_shelf(schema.RECORDS):
+            records: Any = catalog.shelf(schema.RECORDS).search(Key("scan.reference") == STATIC)
             stated = {
                 node.metadata["run_uid"]: RecordSummary(key, dict(node.metadata)) for key, node in records.items()
             }
@@ -202,8 +202,8 @@ class Floors:
         if reference.record not in self._losses:
             catalog = self.catalog
             with said_in_words(catalog.uri):
-                attempt = catalog.processed[schema.RECORDS][reference.record].metadata["attempt"]
-                node: Any = catalog.processed[schema.ATTEMPTS][attempt]
+                attempt = catalog.shelf(schema.RECORDS)[reference.record].metadata["attempt"]
+                node: Any = catalog.shelf(schema.ATTEMPTS)[attempt]
                 tau, g2, error = (node[name].read() for name in ("tau", "one_time", "one_time_error"))
             self._losses[reference.record] = {
                 index: loss_of_contrast(tau, g2[index], error[index], contrast=roi.contrast)

@@ -181,9 +181,9 @@ def find_retrainings(catalog: Catalog, *, most: int | None = None) -> list[Retra
         most: At most so many.
     """
     with said_in_words(catalog.uri):
-        if RETRAININGS not in catalog.processed:
+        if not catalog.has_shelf(RETRAININGS):
             return []
-        nodes: Any = catalog.processed[RETRAININGS].sort(("number", -1)).values()
+        nodes: Any = catalog.shelf(RETRAININGS).sort(("number", -1)).values()
         found = nodes if most is None else nodes.head(most)
         return [Retraining(int(node.metadata["number"]), dict(node.metadata)) for node in found]
 
@@ -211,7 +211,7 @@ def _begin(catalog: Catalog, by: str) -> HeldRetraining:
         "continues": before.number if before is not None and _unfinished(before) else None,
     }
     with said_in_words(catalog.uri):
-        parent = container(catalog.processed, RETRAININGS)
+        parent = container(catalog, RETRAININGS)
         try:
             node = parent.create_container(f"{number:06d}", metadata=metadata, specs=[_SPEC])
         except ClientError as error:

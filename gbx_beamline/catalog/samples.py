@@ -67,9 +67,9 @@ def sample_versions(catalog: Catalog, sample: str) -> list[SampleVersion]:
         SchemaError: written in another layout.
     """
     with said_in_words(catalog.uri):
-        if SAMPLES not in catalog.processed:
+        if not catalog.has_shelf(SAMPLES):
             return []
-        found: Any = having(catalog, catalog.processed[SAMPLES], "sample", sample)
+        found: Any = having(catalog, catalog.shelf(SAMPLES), "sample", sample)
         versions = [_version(dict(node.metadata), key) for key, node in found.items()]
     return sorted(versions, key=lambda version: version.number)
 
@@ -99,9 +99,9 @@ def version_of(catalog: Catalog, sample: str, number: int) -> SampleVersion:
 def known_samples(catalog: Catalog) -> list[str]:
     """Names of samples that have versions."""
     with said_in_words(catalog.uri):
-        if SAMPLES not in catalog.processed:
+        if not catalog.has_shelf(SAMPLES):
             return []
-        return sorted({node.metadata["sample"] for node in catalog.processed[SAMPLES].values()})
+        return sorted({node.metadata["sample"] for node in catalog.shelf(SAMPLES).values()})
 
 
 def array_path(catalog: Catalog, attempt: str, name: str) -> str:

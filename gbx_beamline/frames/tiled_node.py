@@ -134,7 +134,8 @@ def _containers(node: Any) -> Iterator[Any]:
     Each is asked for when it is its turn: the server needs some 20 ms for one.
     """
     plain = getattr(node, "base", node)
-    names = list(plain)
+    # Not of the container itself: a list asks how long it will be, another request.
+    names = list(iter(plain))
     if "streams" in names:
         yield from _containers(plain["streams"])
         return

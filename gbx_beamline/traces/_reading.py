@@ -112,9 +112,9 @@ class _Run:
         self.stop: Mapping[str, Any] = metadata.get("stop") or {}
         # A run's client may present columns as keys of its own; the plain container shows nodes only.
         plain = getattr(run, "base", run)
-        names = list(plain)
+        names = _keys(plain)
         self._streams: Any = plain["streams"] if "streams" in names else plain
-        self._names = list(self._streams) if "streams" in names else names
+        self._names = _keys(self._streams) if "streams" in names else names
 
     def reading(self, channel: ChannelConfig) -> Reading | str:
         """What a channel holds, or why there is nothing."""
@@ -162,9 +162,14 @@ class _Run:
         )
 
 
+def _keys(container: Any) -> list[str]:
+    """Not a list of the container itself: that asks how long it will be, another request."""
+    return list(iter(container))
+
+
 def _column(stream: Any, key: str) -> NDArray[Any]:
     """Values of a column; KeyError where there is none."""
-    names = list(stream)
+    names = _keys(stream)
     if "data" in names and "internal" not in names:
         return np.asarray(stream["data"][key].read())
     if key in names:
@@ -176,7 +181,7 @@ def _column(stream: Any, key: str) -> NDArray[Any]:
 
 def _stamps(stream: Any, key: str, count: int) -> NDArray[np.float64]:
     """Time stamps of a column: its own, else those of the events."""
-    if "timestamps" in list(stream):
+    if "timestamps" in _keys(stream):
         return _floats(stream["timestamps"][key].read())
     for column in (f"ts_{key}", "time"):
         try:
