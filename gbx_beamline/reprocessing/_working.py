@@ -115,30 +115,36 @@ def foresee(catalog: Catalog, jobs: Sequence[Job], request: Request) -> Iterator
 
 
 def _spread(catalog: Catalog, jobs: Sequence[Job], request: Request, dask: str) -> Iterator[Reprocessed]:
-    from gbx_beamline.simulation.workers import loss_in_words, spread, workers_for
+    from gbx_beamline.simulation.workers import cluster, loss_in_words, spread
 
-    with workers_for(1, dask) as workers:
-        for job, future in spread(workers, partial(_reprocess_there, request=request), jobs):
-            try:
-                with loss_in_words():
-                    found = future.result()
-                yield found
-            except GbxError:
-                raise
-            except Exception as error:
-                # Most of all a run that took several workers along.
-                logger.exception("run %s took its worker along", job.run)
-                yield _broken_down(catalog, job, request, error)
+    with cluster(dask) as (workers, client):
+        # There are workers, so its package is there.
+        from gbx_beamline.reprocessing._at_workers import opened_at_workers
+
+        with opened_at_workers(client, request.config, request.api_key) as opened:
+            for job, future in spread(workers, partial(_reprocess_there, request=request, opened=opened), jobs):
+                try:
+                    with loss_in_words():
+                        found = future.result()
+                    yield found
+                except GbxError:
+                    raise
+                except Exception as error:
+                    # Most of all a run that took several workers along.
+                    logger.exception("run %s took its worker along", job.run)
+                    yield _broken_down(catalog, job, request, error)
 
 
-def _reprocess_there(job: Job, request: Request) -> Reprocessed:
+def _reprocess_there(job: Job, request: Request, opened: str) -> Reprocessed:
     """What a worker does."""
     from dask import config as dask_config
+
+    from gbx_beamline.reprocessing._at_workers import catalog_here
 
     # Tiled's client reads and writes arrays by way of Dask. In a worker that would hand them to the cluster, whose
     # thread waits for this very run. Set for good: another thread of this worker may be at another run.
     dask_config.set(scheduler="threads")
-    with assemble.open_catalog(request.config, api_key=request.api_key) as catalog:
+    with catalog_here(opened) as catalog:
         return _reprocess(catalog, job, request)
 
 

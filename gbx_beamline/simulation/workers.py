@@ -68,7 +68,7 @@ def workers_for(workers: int, dask: str | None) -> Iterator[Workers]:
         DependencyError: ``distributed`` is absent.
     """
     if dask is not None:
-        with _cluster(dask) as found:
+        with cluster(dask) as (found, _):
             yield found
     elif workers == 1:
         yield Workers(_Here(), lambda: 1, lambda: None)
@@ -211,7 +211,15 @@ def _end_with(leash: Connection) -> None:
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[Workers]:
+def cluster(address: str) -> Iterator[tuple[Workers, Client]]:
+    """Workers of a Dask cluster for the length of the ``with`` block, and its client.
+
+    Args:
+        address: Of its scheduler, or ``LOCAL``.
+
+    Raises:
+        ServiceError, DependencyError: as ``workers_for``.
+    """
     _check_dask()
     with ExitStack() as stack:
         stack.enter_context(_silence())
@@ -222,7 +230,7 @@ def _cluster(address: str) -> Iterator[Workers]:
         stack.callback(client.close)
         _check_versions(client, address)
         watch = _Watch(client, address)
-        yield Workers(client.get_executor(pure=False), watch.slots, watch.check)
+        yield Workers(client.get_executor(pure=False), watch.slots, watch.check), client
 
 
 @contextmanager

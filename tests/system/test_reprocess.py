@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from bluesky import RunEngine
 from command_line import Said, in_process
+from distributed import Client, LocalCluster
 from eiger_runs import GEOMETRY, movie, writer
 from ophyd.sim import SynSignal
 from prefect.client.orchestration import get_client
@@ -28,6 +30,7 @@ from gbx_beamline.config import Config, parse_config
 from gbx_beamline.errors import CatalogError, CatalogUnreachableError, ConfigError, InputError, RunNotFoundError
 from gbx_beamline.learning.store import ModelStore
 from gbx_beamline.reprocessing import Choice, Reprocessed, Request
+from gbx_beamline.reprocessing._at_workers import catalog_here, opened_at_workers
 from gbx_bluesky.eiger import SimulatedEiger
 from gbx_bluesky.feeds import ReplayFeed
 from gbx_bluesky.plans import count_series
@@ -245,6 +248,70 @@ def test_workers_of_a_cluster_do_the_same(
     assert len(records(catalog, lost, *well)) == 4
     rows = {row.job.run: row for row in again(catalog, config, Choice(sample="re-dask"))}
     assert [rows[uid].status for uid in well] == ["there already"] * 3, "the same settings, whoever computed"
+
+
+AT_WORK, GO_ON = threading.Event(), threading.Event()
+
+
+def runs_seen(name: str, *, wait: bool = False) -> int:
+    """A task: how many runs the catalog has that its worker keeps open."""
+    with catalog_here(name) as opened:
+        if wait:
+            AT_WORK.set()
+            assert GO_ON.wait(60.0)
+        return len(opened.raw)
+
+
+def test_each_worker_opens_the_catalog_once_and_closes_it_when_nobody_needs_it(
+    reachable: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, opening = [], assemble.open_catalog
+
+    @contextmanager
+    def watched(config: Config, **how: Any) -> Iterator[Catalog]:
+        with opening(config, **how) as opened:
+            seen.append("opened")
+            yield opened
+        seen.append("closed")
+
+    monkeypatch.setattr(assemble, "open_catalog", watched)
+    # A worker of this process, which it can look into.
+    asked: Any = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
+    client: Any
+    with LocalCluster(**asked) as cluster, Client(cluster) as client:
+        with opened_at_workers(client, Config(), None) as name:
+            counts = client.gather([client.submit(runs_seen, name, pure=False) for _ in range(4)])
+            assert len(set(counts)) == 1
+            late = client.submit(runs_seen, name, wait=True, pure=False)
+            assert AT_WORK.wait(60.0)
+            assert seen == ["opened"]
+        assert seen == ["opened"], "a run that nobody waits for any more goes on to its end"
+        GO_ON.set()
+        assert late.result(60.0) == counts[0]
+        assert seen == ["opened", "closed"]
+
+
+def test_a_small_scan_costs_the_server_few_requests(
+    catalog: Catalog, take: Take, catalog_address: CatalogAddress
+) -> None:
+    """Each takes it some 20 ms, more than the analysis of a small scan."""
+    uids = [take("re-requests") for _ in range(2)]
+    config = parse_config(settings())
+    jobs = reprocessing.choose(catalog, config, Choice(sample="re-requests")).jobs
+    asked: list[str] = []
+    fresh = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
+    hooks = fresh.root.context.http_client.event_hooks
+    hooks["request"].append(lambda request: asked.append(f"{request.method} {request.url.path}"))
+    fresh.root.context.http_client.event_hooks = hooks
+    try:
+        work = reprocessing.work(fresh, jobs, Request(config))
+        assert next(work).status == "new record"
+        asked.clear()
+        assert next(work).status == "new record"
+    finally:
+        fresh.close()
+    assert len(asked) <= 22, asked
+    assert len(records(catalog, *uids)) == 2
 
 
 # --- the flow
