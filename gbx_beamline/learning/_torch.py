@@ -34,16 +34,19 @@ def check_torch() -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch on one thread while the context lasts: networks as small as ours gain nothing from more, and lose much when
-    they wait for each other on cores that others use."""
+    """torch and numpy on one thread while the context lasts: networks as small as ours gain nothing from more, and lose
+    much when they wait for each other on cores that others use. Nor would scans that are simulated here be those of
+    processes that simulate, which have one: sums over threads round differently."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with threadpool_limits(limits=1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
