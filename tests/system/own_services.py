@@ -73,6 +73,7 @@ def redis_server(directory: Path) -> Iterator[str]:
     if shutil.which("redis-server") is None:
         assert os.environ.get("GBX_SYSTEM") != "1", "GBX_SYSTEM=1 promises redis-server"
         pytest.skip("redis-server is absent (Debian: apt-get install redis-server)")
+    directory.mkdir(parents=True, exist_ok=True)
     port, password = free_port(), secrets.token_hex(16)
     lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", 'save ""', f"dir {directory}")
     with (
