@@ -44,8 +44,9 @@ endif
 test-long: setup
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(PYTEST_WORKERS) -m 'long and not slow' $(PYTEST_ARGS) tests/system
 
-# What the catalog is for, once more with PostgreSQL and Redis, as deploy/tiled.yml has them.
-ON_POSTGRESQL = catalog inference_records average_records groups sample traces reprocess end_of_run
+# What the catalog is for, once more with PostgreSQL and Redis, as deploy/tiled.yml has them. The long tests of it
+# (averages, groups, samples, reprocessing) can be run so by hand, with -m 'not slow'.
+ON_POSTGRESQL = catalog inference_records traces end_of_run
 
 # On services of its own from the system's packages, which .ci/system-packages installs. Without them tests skip, unless
 # GBX_SYSTEM=1.
