@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from every_engine import every_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -15,7 +17,14 @@ from gbx_beamline.correlation._engines import engines
 from gbx_beamline.errors import InputError
 
 # int8 is among them where torch is (tests/unit/test_correlation_products.py sees to that).
-KERNELS = ("events", *engines())
+with every_engine():
+    KERNELS = ("events", *engines())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def every_engine_is_tested() -> Iterator[None]:
+    with every_engine():
+        yield
 
 
 def reference(pixels: NDArray[Any], bad: list[int]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every_engine import every_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -24,6 +25,12 @@ from gbx_beamline.correlation.threads import thread_count, torch_threads
 from gbx_beamline.errors import ConfigError, InputError
 
 BYTES = 2**31
+
+
+@pytest.fixture(autouse=True, scope="module")
+def every_engine_is_tested() -> Iterator[None]:
+    with every_engine():
+        yield
 
 
 def definition(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
@@ -99,7 +106,7 @@ def test_blocks_of_rows_make_the_lower_triangle(
 @pytest.mark.parametrize("engine", ["int8", "float32", "float64"])
 def test_largest_counts_do_not_overflow(engine: _engines.Engine, pixels: int) -> None:
     if engine not in engines():
-        pytest.skip("torch is not installed")
+        pytest.skip("; ".join(_engines.probe().notes))
     rows = np.full((3, pixels), 127, dtype=np.uint8)
     expected = np.full((3, 3), pixels * 127**2)
     assert (expected[0, 0] >= BYTES) == (pixels > _engines.INT32_PIXELS)
