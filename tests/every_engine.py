@@ -15,8 +15,8 @@ def every_engine() -> Iterator[None]:
     """Inside, no engine is put out of use for its speed (int8 is 40 times slower where instructions for it lack)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_engines, "_seconds", lambda _: 1.0)
-        _engines.probe.cache_clear()
+        _engines.probe_engines.cache_clear()
         try:
             yield
         finally:
-            _engines.probe.cache_clear()
+            _engines.probe_engines.cache_clear()

@@ -240,12 +240,13 @@ def _register(name: str) -> UUID:
 
 def _warm_up() -> None:
     """What the first scan would wait for: imports, compiled kernels, the model."""
-    import gbx_beamline.catalog
-    import gbx_beamline.figures
-    import gbx_beamline.frames  # noqa: F401
+    from gbx_beamline import catalog, correlation, figures, frames, pipeline
     from gbx_beamline.correlation import probe_engines
     from gbx_beamline.frames import quarantine
 
+    for package in (catalog, correlation, figures, frames, pipeline):
+        for name in package.__all__:
+            getattr(package, name)
     try:
         probe_engines()
     except Exception:

@@ -10,11 +10,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from gbx_beamline import comparing
 from gbx_beamline.catalog.connect import Catalog
 from gbx_beamline.catalog.facts import facts_from
 from gbx_beamline.catalog.groups import spots_by_sample
 from gbx_beamline.catalog.read import RecordSummary, find_record, load_record
-from gbx_beamline.comparing import compare, compare_facts, dose_rate_unknown, in_one_geometry
 from gbx_beamline.config import CompareConfig, GroupsConfig
 from gbx_beamline.errors import InputError, RunNotFoundError, SchemaError
 from gbx_beamline.records import Comparison, ScanFacts, ScanFailure, ScanResult
@@ -64,7 +64,7 @@ def compare_runs(catalog: Catalog, uids: Sequence[str], settings: CompareConfig)
                 action="leave it out, or mend what is said and analyse it again",
             )
         results.append(outcome)
-    return compare(results, settings)
+    return comparing.compare(results, settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def find_attenuation_sets(
                 members = [one for one in waiting if _belongs(first.facts, one.facts, settings)]
                 waiting = [one for one in waiting if one not in members]
                 try:
-                    comparison = compare_facts([one.facts for one in members], settings)
+                    comparison = comparing.compare_facts([one.facts for one in members], settings)
                 except InputError as error:
                     left_out += [(one.summary, _alone(members) or error.found) for one in members]
                     continue
@@ -124,7 +124,7 @@ def _usable(scans: Sequence[RecordSummary], left_out: list[tuple[RecordSummary, 
         except SchemaError as error:
             left_out.append((summary, error.found))
             continue
-        if reason := dose_rate_unknown(facts):
+        if reason := comparing.dose_rate_unknown(facts):
             left_out.append((summary, reason))
         elif facts.started is None:
             left_out.append((summary, "when it began is not known"))
@@ -141,7 +141,7 @@ def _belongs(first: ScanFacts, other: ScanFacts, settings: CompareConfig) -> boo
     assert other.started is not None
     if abs(other.started - first.started) > settings.most_hours_apart * _HOUR:
         return False
-    return in_one_geometry(first, other)
+    return comparing.in_one_geometry(first, other)
 
 
 def _alone(members: Sequence[_Scan]) -> str:

@@ -13,7 +13,7 @@ from gbx_beamline import assemble
 from gbx_beamline.cli._options import config_option
 from gbx_beamline.cli._saying import EXIT_REFUSED, print_error
 from gbx_beamline.errors import InputError, RunNotFoundError
-from gbx_beamline.exchange import FORMATS, export, whole_record
+from gbx_beamline.exchange import FORMATS
 
 if TYPE_CHECKING:
     from gbx_beamline.catalog import Catalog, RecordSummary
@@ -44,6 +44,8 @@ def export_command(
 
     Example: gbx export 1a2b3c4d --format nxxpcs --out scan.nxs
     """
+    from gbx_beamline.exchange import export, whole_record
+
     if out is not None and out.exists() and not force:
         # Before the catalog is opened and megabytes are read.
         raise InputError(

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from gbx_beamline.correlation._engines import Engine, engines, probe, seconds, usable
+from gbx_beamline.correlation._engines import Engine, engines, probe_engines, seconds, usable
 from gbx_beamline.correlation._products import HEIGHT
 from gbx_beamline.errors import InputError
 
@@ -77,7 +77,7 @@ def choose(
     Raises:
         InputError: a kernel that is not usable here.
     """
-    notes = "".join(f"; {note}" for note in probe().notes)
+    notes = "".join(f"; {note}" for note in probe_engines().notes)
     if kernel is not None and kernel != "events" and kernel not in engines():
         raise InputError(
             f"kernel {kernel!r} is not usable here{notes}",

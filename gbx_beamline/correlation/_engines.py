@@ -47,11 +47,11 @@ class Probe:
 
 def engines() -> tuple[Engine, ...]:
     """Usable engines, best first; tested once per process against 64-bit integers."""
-    return probe().engines
+    return probe_engines().engines
 
 
 @lru_cache(maxsize=1)
-def probe() -> Probe:
+def probe_engines() -> Probe:
     """Find out, once per process, which engines work here."""
     usable: list[Engine] = ["float32", "float64"]
     try:
@@ -236,7 +236,7 @@ def usable(engine: Engine | None, size: int = 0) -> Engine:
     Raises:
         InputError: an engine that does not work here, with the reason.
     """
-    found = probe()
+    found = probe_engines()
     if engine is None:
         return found.engines[1] if found.engines[0] == "cuda-int8" and size > _free_bytes() / 2 else found.engines[0]
     if engine not in found.engines:

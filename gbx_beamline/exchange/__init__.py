@@ -7,9 +7,29 @@ of NXxpcs. Momentum transfer is in 1/Angstrom in all of these formats.
 
 from __future__ import annotations
 
-from gbx_beamline.exchange._collecting import whole_record
-from gbx_beamline.exchange._export import FORMATS, export
-from gbx_beamline.exchange._reading import ForeignResult, read_result, result_format
-from gbx_beamline.exchange._record import WholeRecord
+from typing import TYPE_CHECKING
+
+from gbx_beamline._lazy import lazily
+
+if TYPE_CHECKING:
+    from gbx_beamline.exchange._collecting import whole_record as whole_record
+    from gbx_beamline.exchange._export import export as export
+    from gbx_beamline.exchange._formats import FORMATS as FORMATS
+    from gbx_beamline.exchange._reading import ForeignResult as ForeignResult
+    from gbx_beamline.exchange._reading import read_result as read_result
+    from gbx_beamline.exchange._reading import result_format as result_format
+    from gbx_beamline.exchange._record import WholeRecord as WholeRecord
+
+_HOMES = {
+    "FORMATS": "_formats",
+    "ForeignResult": "_reading",
+    "WholeRecord": "_record",
+    "export": "_export",
+    "read_result": "_reading",
+    "result_format": "_reading",
+    "whole_record": "_collecting",
+}
 
 __all__ = ["FORMATS", "ForeignResult", "WholeRecord", "export", "read_result", "result_format", "whole_record"]
+
+__getattr__, __dir__ = lazily(__name__, _HOMES)

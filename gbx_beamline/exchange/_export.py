@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 
 from gbx_beamline.errors import InputError
+from gbx_beamline.exchange._formats import FORMATS
 from gbx_beamline.exchange._nxxpcs import write_nxxpcs
 from gbx_beamline.exchange._pychx import write_pychx
 from gbx_beamline.exchange._record import WholeRecord
@@ -19,8 +20,6 @@ _FILES: dict[str, tuple[str, Callable[[WholeRecord, h5py.File], tuple[str, ...]]
     "pychx": ("_Res.h5", write_pychx),
 }
 _HDF5 = (".h5", ".hdf5", ".hdf", ".nxs")
-
-FORMATS = ("nxxpcs", "csv", "pychx")
 
 
 def export(record: WholeRecord, form: str, path: Path | str | None = None, *, overwrite: bool = False) -> ExportedPath:

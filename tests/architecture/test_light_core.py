@@ -8,25 +8,37 @@ import sys
 import pytest
 
 HEAVY = ("torch", "tiled", "prefect", "bluesky", "ophyd", "databroker", "PySide6", "pyqtgraph", "dask")
+ENGINES = ("numba", "scipy", "matplotlib", "pandas")
+
+
+def loaded(statement: str, packages: tuple[str, ...]) -> set[str]:
+    """Those of the packages that a statement loads in a fresh process."""
+    code = f"{statement}\nimport sys\nprint(*set({packages!r}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
 
 
 @pytest.mark.parametrize(
     "statement",
     [
         "import gbx_beamline",
-        "import gbx_beamline.pipeline",
+        "from gbx_beamline.pipeline import *",
         "import gbx_beamline.live",
         "import gbx_beamline as gbx; gbx.open_series, gbx.q_rois, gbx.two_time, gbx.one_time, gbx.nonequilibrium",
         "import gbx_beamline.simulation",
         "import gbx_beamline.assemble",
-        "import gbx_beamline.exchange",
+        "from gbx_beamline.comparing import *; from gbx_beamline.exchange import *; from gbx_beamline.figures import *",
         "import gbx_beamline.cli",
     ],
 )
 def test_core_stays_light(statement: str) -> None:
-    code = f"{statement}\nimport sys\nprint(*sorted(set({HEAVY!r}) & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    assert loaded(statement, HEAVY) == set()
+
+
+@pytest.mark.parametrize("statement", ["import gbx_beamline.cli", "from gbx_beamline.figures.tables import *"])
+def test_commands_start_without_the_engines_of_analysis(statement: str) -> None:
+    # Each of them takes a second or so to load, and most commands list, show or change something.
+    assert loaded(statement, ENGINES) == set()
 
 
 def test_public_names_resolve() -> None:

@@ -61,10 +61,10 @@ def lower(rows: NDArray[np.uint8], **options: Any) -> NDArray[np.int64]:
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """Engines are tested anew, now and after the test."""
-    for cached in (_engines.probe, _cost.rate):
+    for cached in (_engines.probe_engines, _cost.rate):
         cached.cache_clear()
     yield
-    for cached in (_engines.probe, _cost.rate):
+    for cached in (_engines.probe_engines, _cost.rate):
         cached.cache_clear()
 
 
@@ -106,7 +106,7 @@ def test_blocks_of_rows_make_the_lower_triangle(
 @pytest.mark.parametrize("engine", ["int8", "float32", "float64"])
 def test_largest_counts_do_not_overflow(engine: _engines.Engine, pixels: int) -> None:
     if engine not in engines():
-        pytest.skip("; ".join(_engines.probe().notes))
+        pytest.skip("; ".join(_engines.probe_engines().notes))
     rows = np.full((3, pixels), 127, dtype=np.uint8)
     expected = np.full((3, 3), pixels * 127**2)
     assert (expected[0, 0] >= BYTES) == (pixels > _engines.INT32_PIXELS)
@@ -236,14 +236,14 @@ def test_failing_int8_product_is_no_failure(monkeypatch: pytest.MonkeyPatch, fre
 
     monkeypatch.setattr(torch, "_int_mm", absent)
     assert engines() == ("float32", "float64")
-    assert _engines.probe().notes == ("int8: torch._int_mm failed on cpu: no int8 kernel on this machine",)
+    assert _engines.probe_engines().notes == ("int8: torch._int_mm failed on cpu: no int8 kernel on this machine",)
 
 
 def test_slow_int8_product_is_not_used(monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:
     pytest.importorskip("torch")
     monkeypatch.setattr(_engines, "_seconds", {"int8": 3.0, "float32": 1.0}.__getitem__)
     assert engines() == ("float32", "float64")
-    assert _engines.probe().notes == ("int8: 3.0 times as slow as float32 on this processor",)
+    assert _engines.probe_engines().notes == ("int8: 3.0 times as slow as float32 on this processor",)
 
 
 def test_without_torch_blas_does_it(monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:

@@ -1,0 +1,3 @@
+"""What results can be written as."""
+
+FORMATS = ("nxxpcs", "csv", "pychx")
