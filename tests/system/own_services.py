@@ -10,16 +10,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from tiled.client import from_uri
 
-from gbx_services.prefect_service import free_port
+from gbx_services.prefect_service import answers, free_port
+from gbx_services.processes import wait_until
 from gbx_tiled.configuration import CONTAINERS
 from gbx_tiled.embedded import CatalogAddress
 
@@ -106,7 +105,7 @@ def tiled_server(
             cwd=directory,
         )
     try:
-        _await(process, uri, log)
+        wait_until(lambda: answers(f"{uri}/api/v1/"), process, name="Tiled", log=log, timeout=400)
         yield uri, log
     finally:
         process.terminate()
@@ -157,17 +156,6 @@ def deployed_catalog(directory: Path, deploy: Path) -> Iterator[CatalogAddress]:
                 root.create_container(name, specs=specs)
             root.context.close()
             yield CatalogAddress(uri, key, directory / "results")
-
-
-def _await(process: subprocess.Popen[bytes], uri: str, log: Path) -> None:
-    deadline = time.monotonic() + 400
-    while True:
-        try:
-            httpx.get(f"{uri}/api/v1/", trust_env=False, timeout=5).raise_for_status()
-            return
-        except httpx.HTTPError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
 
 
 def _tools() -> Path | None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 from backing_up import everything, fill
-from own_services import new_databases, postgres_server
+from own_services import new_databases, postgres_server, tiled_server
 from tiled.client import from_uri
 from tiled.structures.core import Spec
 
@@ -31,7 +26,6 @@ from gbx_tiled.embedded import CatalogAddress
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KEY = "0123456789abcdef" * 4
-START_SECONDS = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -61,25 +55,8 @@ def written(folder: Path, address: str) -> Path:
 def tiled(config: Path, store: Path) -> Iterator[CatalogAddress]:
     """A Tiled server with this configuration."""
     port = free_port()
-    uri, log = f"http://127.0.0.1:{port}", config.with_suffix(".log")
-    with ExitStack() as stack:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tiled", "serve", "config", str(config), "--port", str(port)],
-            env=os.environ | {"TILED_SINGLE_USER_API_KEY": KEY},
-            stdout=stack.enter_context(log.open("wb")),
-            stderr=subprocess.STDOUT,
-        )
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            assert process.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
-            try:
-                httpx.get(f"{uri}/api/v1/", trust_env=False).raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.2)
+    command = ["tiled", "serve", "config", str(config), "--port", str(port)]
+    with tiled_server(command, config.parent, port, {"TILED_SINGLE_USER_API_KEY": KEY}) as (uri, _):
         root = from_uri(uri, api_key=KEY, trust_env=False)
         for name, specs in {"raw": [Spec("CatalogOfBlueskyRuns", version="3.0")], "processed": []}.items():
             if name not in root:
