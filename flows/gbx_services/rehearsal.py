@@ -64,20 +64,23 @@ class Rehearsal:
         Raises:
             ServiceError: an analysis did not come.
         """
-        known, deadline = -1, 0.0
+        done = 0
+        deadline = time.monotonic() + RESULT_SECONDS
         while True:
-            records = [record for uid in uids for record in find_records(self.catalog, run_uid=uid)[-1:]]
-            analysed(len(records))
+            # Scans are analysed in the order in which they ended: only the next one is asked for, because the server
+            # shares its cores with the analysis.
+            while done < len(uids) and find_records(self.catalog, run_uid=uids[done]):
+                done += 1
+                deadline = time.monotonic() + RESULT_SECONDS
+            analysed(done)
             # A record is there before the flow has asked the model and drawn the report.
-            if len(records) == len(uids) and not self._trigger.under_way():
-                return records
+            if done == len(uids) and not self._trigger.under_way():
+                return [find_records(self.catalog, run_uid=uid)[-1] for uid in uids]
             if self._trigger.error is not None:
                 raise self._trigger.error
-            if len(records) > known:
-                known, deadline = len(records), time.monotonic() + RESULT_SECONDS
             if time.monotonic() > deadline:
                 raise ServiceError(
-                    f"{len(records)} of {len(uids)} scans are analysed, no further one for {RESULT_SECONDS:.0f} s",
+                    f"{done} of {len(uids)} scans are analysed, no further one for {RESULT_SECONDS:.0f} s",
                     needed="an end-of-run flow for each scan",
                     action=f"look into {self.directory / 'logs'}; the scans are safe, `gbx analyze UID` analyses them",
                 )
