@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,6 +135,8 @@ def rehearsal(config: Config, *, config_path: Path, ready: Callable[[], None]) -
         environment = {
             assemble.URI_VARIABLE: address.uri,
             assemble.STORE_VARIABLE: str(address.store),
+            # The server runs on this disk: through it, frames would take its cores from the analysis.
+            assemble.ROOTS_VARIABLE: os.pathsep.join(str(root.resolve()) for root in assemble.data_roots(config)),
             config.catalog.api_key_env: address.api_key,
             assemble.CONFIG_VARIABLE: str(config_path.resolve()),
         }

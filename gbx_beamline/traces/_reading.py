@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,7 @@ def read_channels(run: Any, settings: TracesConfig) -> Readings:
     Raises:
         httpx.HTTPError: the server itself cannot be asked.
     """
-    source = _Run(run)
+    source = _Run(run, settings)
     channels: dict[str, Reading] = {}
     notes: list[str] = []
     for name, channel in settings.channels.items():
@@ -104,17 +104,20 @@ def read_channels(run: Any, settings: TracesConfig) -> Readings:
 
 
 class _Run:
-    """One run, whose tables are read once each."""
+    """One run, whose streams are opened once each."""
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Any, settings: TracesConfig) -> None:
         metadata = run.metadata
         self.start: Mapping[str, Any] = metadata.get("start") or {}
         self.stop: Mapping[str, Any] = metadata.get("stop") or {}
         # A run's client may present columns as keys of its own; the plain container shows nodes only.
         plain = getattr(run, "base", run)
         names = _keys(plain)
-        self._streams: Any = plain["streams"] if "streams" in names else plain
-        self._names = _keys(self._streams) if "streams" in names else names
+        self._nodes: Any = plain["streams"] if "streams" in names else plain
+        self._names = _keys(self._nodes) if "streams" in names else names
+        self._streams: dict[str, _Stream] = {}
+        clock = (settings.clock.frames, settings.clock.first_frame)
+        self._wanted = [one for one in (*settings.channels.values(), *clock) if one is not None]
 
     def reading(self, channel: ChannelConfig) -> Reading | str:
         """What a channel holds, or why there is nothing."""
@@ -127,7 +130,7 @@ class _Run:
         if channel.stream not in self._names:
             return f"no stream {channel.stream!r} in the run"
         try:
-            return self._of_stream(channel, where)
+            return self._stream(channel.stream).reading(channel.key, where)
         except KeyError:
             return f"no data key {channel.key!r} in the stream {channel.stream!r}"
         except (TypeError, ValueError) as error:
@@ -141,25 +144,87 @@ class _Run:
         """(n,) times of a stream's events, Unix s; empty where there are none."""
         if name not in self._names:
             return np.empty(0)
-        stream = self._streams[name]
         try:
-            return _floats(_column(getattr(stream, "base", stream), "time"))
+            return _floats(self._stream(name).column("time"))
         except (KeyError, TypeError, ValueError):
             return np.empty(0)
 
-    def _of_stream(self, channel: ChannelConfig, where: str) -> Reading:
-        stream = self._streams[channel.stream]
-        plain = getattr(stream, "base", stream)
-        values = _column(plain, channel.key)
-        keys = _data_keys(plain)
-        elapsed = _floats(_column(plain, ELAPSED)) if ELAPSED in keys and channel.key != ELAPSED else None
+    def _stream(self, name: str) -> _Stream:
+        if name not in self._streams:
+            keys = [channel.key for channel in self._wanted if channel.stream == name]
+            self._streams[name] = _Stream(self._nodes[name], {"time", ELAPSED, *keys, *map(_stamp_key, keys)})
+        return self._streams[name]
+
+
+class _Stream:
+    """One stream; its keys are asked for once, and the columns of its table that are wanted are read together."""
+
+    def __init__(self, stream: Any, wanted: Collection[str]) -> None:
+        self._node = getattr(stream, "base", stream)
+        self._names = _keys(self._node)
+        self._wanted = wanted
+        self._data_keys = _data_keys(self._node)
+        self._parts: dict[str, Any] = {}
+        self._columns: dict[str, NDArray[Any]] | None = None
+
+    def reading(self, key: str, where: str) -> Reading:
+        values = self.column(key)
+        tells = ELAPSED in self._data_keys and key != ELAPSED
         return Reading(
             source=where,
             values=values,
-            stamps=_stamps(plain, channel.key, len(values)),
-            elapsed=elapsed,
-            unit=(keys.get(channel.key) or {}).get("units"),
+            stamps=self._stamps(key, len(values)),
+            elapsed=_floats(self.column(ELAPSED)) if tells else None,
+            unit=(self._data_keys.get(key) or {}).get("units"),
         )
+
+    def column(self, key: str) -> NDArray[Any]:
+        """Values of a column; KeyError where there is none."""
+        if "data" in self._names and "internal" not in self._names:
+            return np.asarray(self._part("data")[key].read())
+        if key in self._names:
+            return np.asarray(self._node[key].read())
+        if "internal" in self._names:
+            return self._of_table(self._part("internal"), key)
+        raise KeyError(key)
+
+    def _of_table(self, table: Any, key: str) -> NDArray[Any]:
+        if key not in table.columns:
+            raise KeyError(key)
+        if self._columns is None:
+            self._columns = self._read_together(table)
+        if key not in self._columns:
+            self._columns[key] = np.asarray(table.read([key])[key])
+        return self._columns[key]
+
+    def _read_together(self, table: Any) -> dict[str, NDArray[Any]]:
+        chosen = [column for column in table.columns if column in self._wanted]
+        try:
+            found = table.read(chosen)
+        except Exception as error:
+            if (status := _status(error)) is None or status in _PASSING:
+                raise
+            # A column that cannot be served must not take the others with it: they are read one by one.
+            return {}
+        return {column: np.asarray(found[column]) for column in chosen}
+
+    def _stamps(self, key: str, count: int) -> NDArray[np.float64]:
+        """Time stamps of a column: its own, else those of the events."""
+        if "timestamps" in self._names:
+            return _floats(self._part("timestamps")[key].read())
+        for column in (_stamp_key(key), "time"):
+            try:
+                found = _floats(self.column(column))
+            except KeyError:
+                continue
+            if len(found) == count:
+                return found
+        return np.full(count, np.nan)
+
+    def _part(self, name: str) -> Any:
+        if name not in self._parts:
+            self._parts[name] = self._node[name]
+        return self._parts[name]
 
 
 def _keys(container: Any) -> list[str]:
@@ -167,30 +232,9 @@ def _keys(container: Any) -> list[str]:
     return list(iter(container))
 
 
-def _column(stream: Any, key: str) -> NDArray[Any]:
-    """Values of a column; KeyError where there is none."""
-    names = _keys(stream)
-    if "data" in names and "internal" not in names:
-        return np.asarray(stream["data"][key].read())
-    if key in names:
-        return np.asarray(stream[key].read())
-    if "internal" in names and key in (table := stream["internal"]).columns:
-        return np.asarray(table.read([key])[key])
-    raise KeyError(key)
-
-
-def _stamps(stream: Any, key: str, count: int) -> NDArray[np.float64]:
-    """Time stamps of a column: its own, else those of the events."""
-    if "timestamps" in _keys(stream):
-        return _floats(stream["timestamps"][key].read())
-    for column in (f"ts_{key}", "time"):
-        try:
-            found = _floats(_column(stream, column))
-        except KeyError:
-            continue
-        if len(found) == count:
-            return found
-    return np.full(count, np.nan)
+def _stamp_key(key: str) -> str:
+    """Column of a table with the time stamps of another."""
+    return f"ts_{key}"
 
 
 def _data_keys(stream: Any) -> Mapping[str, Any]:

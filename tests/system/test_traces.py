@@ -15,10 +15,11 @@ from tiled.client.container import Container
 
 from gbx_beamline import assemble
 from gbx_beamline.catalog import Catalog, connect, load_record
-from gbx_beamline.config import Config, parse_config
+from gbx_beamline.config import Config, TracesConfig, parse_config
 from gbx_beamline.non_equilibrium import nonequilibrium
 from gbx_beamline.records import ScanFailure, ScanResult
 from gbx_beamline.simulation import SpeckleMovie
+from gbx_beamline.traces import read_channels
 from gbx_tiled.embedded import CatalogAddress
 
 SHAPE = (64, 64)
@@ -225,6 +226,27 @@ def test_another_hold_can_be_chosen(catalog: Catalog, run: BeamlineRun, labels: 
     refused = assemble.analyze_run(catalog, run.uid, configured(labels, segment=9)).outcome
     assert isinstance(refused, ScanFailure)
     assert "segment 9 of a series with 3" in refused.reason
+
+
+def test_a_stream_is_asked_for_once_however_many_channels_it_has(
+    catalog: Catalog, run: BeamlineRun, catalog_address: CatalogAddress
+) -> None:
+    """Each request takes the server some 20 ms: a beamline's ten channels took a second of every scan."""
+    asked: list[str] = []
+    fresh = connect(catalog_address.uri, catalog_address.api_key)
+    hooks = fresh.root.context.http_client.event_hooks
+    hooks["request"].append(lambda request: asked.append(request.url.path))
+    fresh.root.context.http_client.event_hooks = hooks
+    baseline = {key: {"stream": "baseline", "key": key} for key in ("T_stage", "diff_xh", "eiger_start")}
+    try:
+        opened = fresh.run(run.uid)
+        asked.clear()
+        found = read_channels(opened, TracesConfig.model_validate({"channels": baseline}))
+    finally:
+        fresh.close()
+    assert [list(one.values) for one in found.channels.values()] == [["26.85", "26.90"], [1.25, 1.25], [0.0, 0.0]]
+    # What it is, what is in it, its table, the columns.
+    assert len([path for path in asked if "/baseline" in path]) <= 4, asked
 
 
 def test_clocks_that_disagree_are_found_by_the_beam(
