@@ -241,14 +241,13 @@ def _register(name: str) -> UUID:
 def _warm_up() -> None:
     """What the first scan would wait for: imports, compiled kernels, the model."""
     from gbx_beamline import catalog, correlation, figures, frames, pipeline
-    from gbx_beamline.correlation import probe_engines
     from gbx_beamline.frames import quarantine
 
     for package in (catalog, correlation, figures, frames, pipeline):
         for name in package.__all__:
             getattr(package, name)
     try:
-        probe_engines()
+        correlation.probe_engines()
     except Exception:
         logger.exception("the kernels cannot be compiled; see `gbx doctor`")
     quarantine.ready()

@@ -12,6 +12,7 @@ from typing import Any
 import bluesky.plans as bp
 import pytest
 import yaml
+from asked import listening_client
 from bluesky import RunEngine
 from command_line import Said, in_process
 from distributed import Client, LocalCluster
@@ -298,19 +299,12 @@ def test_a_small_scan_costs_the_server_few_requests(
     uids = [take("re-requests") for _ in range(2)]
     config = parse_config(settings())
     jobs = reprocessing.choose(catalog, config, Choice(sample="re-requests")).jobs
-    asked: list[str] = []
-    fresh = connect(catalog_address.uri, catalog_address.api_key, store=catalog_address.store)
-    hooks = fresh.root.context.http_client.event_hooks
-    hooks["request"].append(lambda request: asked.append(f"{request.method} {request.url.path}"))
-    fresh.root.context.http_client.event_hooks = hooks
-    try:
+    with listening_client(catalog_address) as (fresh, asked):
         work = reprocessing.work(fresh, jobs, Request(config))
         assert next(work).status == "new record"
         asked.clear()
         assert next(work).status == "new record"
-    finally:
-        fresh.close()
-    assert len(asked) <= 22, asked
+    assert 0 < len(asked) <= 22, asked
     assert len(records(catalog, *uids)) == 2
 
 
